@@ -1,0 +1,68 @@
+"""``astrolabe-admin``: API keys, managed where the database is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine, select
+
+from kit.auth import SCOPES, ApiKey, create_key
+from kit.db import make_engine, transaction
+from kit.settings import DatabaseSettings, load_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+keys = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
+app.add_typer(keys, name="keys")
+console = Console()
+
+
+@keys.command()
+def create(
+    owner: Annotated[str, typer.Option(help="Whose jobs the key sees.")],
+    scope: Annotated[list[str], typer.Option(help=f"One of: {', '.join(SCOPES)}. May be repeated.")],
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never by default.")] = None,
+) -> None:
+    """Make a key and print it once."""
+    if unknown := sorted(set(scope) - set(SCOPES)):
+        raise typer.BadParameter(f"unknown scope {unknown[0]!r}; choose from {', '.join(SCOPES)}")
+    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    with transaction(_engine()) as session:
+        console.print(create_key(session, owner, scope, expires_at), soft_wrap=True)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show every key's prefix, owner, scopes and state."""
+    table = Table("prefix", "owner", "scopes", "created", "expires", "revoked")
+    with transaction(_engine()) as session:
+        for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
+            moments = (f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in _moments(key))
+            table.add_row(key.prefix, key.owner, " ".join(key.scopes), *moments)
+    console.print(table)
+
+
+def _moments(key: ApiKey) -> tuple[datetime | None, ...]:
+    return key.created_at, key.expires_at, key.revoked_at
+
+
+@keys.command()
+def revoke(prefix: Annotated[str, typer.Argument(help="The key's prefix, as `list` shows it.")]) -> None:
+    """Make a key invalid at once."""
+    with transaction(_engine()) as session:
+        key = session.get(ApiKey, prefix)
+        if key is None:
+            raise typer.BadParameter(f"no key has the prefix {prefix!r}")
+        key.revoked_at = key.revoked_at or datetime.now(UTC)
+
+
+def _engine() -> Engine:
+    return make_engine(load_settings(DatabaseSettings).database_url.get_secret_value(), pool_size=1)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

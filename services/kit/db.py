@@ -1,0 +1,79 @@
+"""Database engines and sessions. One request or one task step is one transaction; nothing else commits."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, MetaData, create_engine, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from sqlalchemy import URL
+
+_CONNECT_TIMEOUT_SECONDS = 5
+_STATEMENT_TIMEOUT_MS = 30_000
+_IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+_CONNECT_ARGS = {
+    "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+    "options": (
+        f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} "
+        f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MS}"
+    ),
+}
+
+
+class Base(DeclarativeBase):
+    """The one model registry: every service's tables, each in the service's own Postgres schema."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def database_url(url: str) -> URL:
+    """The URL with the psycopg 3 driver, whichever way the setting spelt it."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def make_engine(url: str, pool_size: int = 5) -> Engine:
+    """A synchronous engine, for workers and commands. Make it after the fork, never before."""
+    return create_engine(
+        database_url(url), pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, connect_args=_CONNECT_ARGS
+    )
+
+
+def make_async_engine(url: str, pool_size: int = 10) -> AsyncEngine:
+    """An asynchronous engine, for the APIs."""
+    return create_async_engine(
+        database_url(url), pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, connect_args=_CONNECT_ARGS
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """One transaction: committed at the end of the block, rolled back when it raises."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@asynccontextmanager
+async def async_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """One transaction of an API request."""
+    async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+async def ping(engine: AsyncEngine) -> None:
+    """Raise unless the database answers a query."""
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))

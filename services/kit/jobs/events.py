@@ -1,0 +1,61 @@
+"""The event log of a job, and the notification that wakes those who wait for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, func, insert, select, update
+
+from kit.jobs.models import Job, JobEvent
+from kit.jobs.states import ACTIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from sqlalchemy.orm import Session
+
+EVENTS_CHANNEL = "astrolabe_job_events"
+
+
+def change(
+    session: Session,
+    job_id: UUID,
+    condition: ColumnElement[bool],
+    values: Mapping[str, Any],
+    event: str,
+    data: Mapping[str, Any],
+) -> bool:
+    """Change a job where ``condition`` holds, and the active jobs that follow it; log ``event`` for each.
+
+    The job is locked in a statement of its own first: a follower that joined while we waited for the lock would not be
+    seen by an UPDATE whose snapshot is older than the wait.
+
+    Returns whether the condition held.
+    """
+    if session.scalar(select(Job.id).where(Job.id == job_id, condition).with_for_update()) is None:
+        return False
+    numbered = session.execute(
+        update(Job)
+        .where((Job.id == job_id) | ((Job.leader_id == job_id) & Job.status.in_(ACTIVE)))
+        .values(**values, event_seq=Job.event_seq + 1)
+        .returning(Job.id, Job.event_seq)
+    ).all()
+    log(session, [(row.id, row.event_seq) for row in numbered], event, data)
+    return True
+
+
+def log(session: Session, numbered: Sequence[tuple[UUID, int]], event: str, data: Mapping[str, Any]) -> None:
+    """Append ``event`` to each job's log under the number its row was given, and wake the listeners at commit."""
+    session.execute(
+        insert(JobEvent),
+        [{"job_id": job_id, "seq": seq, "type": event, "data": dict(data)} for job_id, seq in numbered],
+    )
+    ids = func.unnest([str(job_id) for job_id, _ in numbered]).column_valued("id")
+    session.execute(select(func.pg_notify(EVENTS_CHANNEL, ids)))
+
+
+def read(session: Session, job_id: UUID, after: int, limit: int = 500) -> Sequence[JobEvent]:
+    """The events after number ``after``, oldest first."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > after).order_by(JobEvent.seq).limit(limit)
+    return session.scalars(query).all()

@@ -1,0 +1,156 @@
+"""Accept a job: once per idempotency key and external id, and computed once per active key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.dialects.postgresql import insert
+from uuid_utils.compat import uuid7
+
+from kit.canonical import sha256
+from kit.jobs.events import log
+from kit.jobs.models import Job
+from kit.jobs.outbox import ring
+from kit.jobs.states import ACTIVE, JobStatus
+from kit.problems import FieldError, Problem
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+_TRIES = 5
+_MIRRORED = ("status", "attempt", "worker", "lease_until", "progress", "started_at", "cancel_requested_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request to be made a job.
+
+    ``active_key`` names what is to be computed: while a job with the same key is active, a new one follows it.
+    ``finished`` says that the result is at hand, so that the job is born succeeded.
+    """
+
+    service: str
+    owner: str
+    spec: dict[str, Any]
+    max_attempts: int
+    active_key: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    external_id: str | None = None
+    idempotency_key: str | None = None
+    request_id: str | None = None
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job, and whether this call made it."""
+
+    job: Job
+    created: bool
+
+
+def submit(session: Session, submission: Submission) -> Accepted:
+    """Insert the job, its first event and, if it is to be computed, its outbox message.
+
+    Raises ``Problem`` 422 for an idempotency key and 409 for an external id that was used with another request.
+    """
+    fingerprint = sha256(submission.spec)
+    for _ in range(_TRIES):
+        row = _row(submission, fingerprint)
+        inserted = session.execute(insert(Job).values(row).on_conflict_do_nothing().returning(Job.id)).scalar()
+        if inserted is not None:
+            return Accepted(_announce(session, session.get_one(Job, inserted)), created=True)
+        if (existing := _earlier(session, submission)) is not None:
+            _must_match(existing, submission, fingerprint)
+            return Accepted(existing, created=False)
+        if (follower := _follow(session, submission, row)) is not None:
+            return Accepted(follower, created=True)
+    detail = "Identical requests kept finishing while this one was being accepted; send it again."
+    raise Problem(503, "contended", "Contended", detail, headers={"Retry-After": "1"})
+
+
+def _row(submission: Submission, fingerprint: str) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": uuid7(),
+        "service": submission.service,
+        "owner": submission.owner,
+        "spec": submission.spec,
+        "spec_sha256": fingerprint,
+        "active_key": submission.active_key,
+        "labels": submission.labels,
+        "external_id": submission.external_id,
+        "idempotency_key": submission.idempotency_key,
+        "request_id": submission.request_id,
+        "max_attempts": submission.max_attempts,
+        "event_seq": 1,
+    }
+    if submission.finished:
+        now = datetime.now(UTC)
+        row |= {"status": JobStatus.SUCCEEDED, "started_at": now, "finished_at": now}
+    return row
+
+
+def _announce(session: Session, job: Job) -> Job:
+    log(session, [(job.id, job.event_seq)], "job.created", {"status": job.status})
+    if job.status == JobStatus.QUEUED and job.leader_id is None:
+        ring(session, [job.id])
+    if job.status == JobStatus.SUCCEEDED:
+        job.event_seq += 1
+        log(session, [(job.id, job.event_seq)], "job.succeeded", {"status": job.status, "cached": True})
+    return job
+
+
+def _earlier(session: Session, submission: Submission) -> Job | None:
+    """The owner's job with the same idempotency key or external id."""
+    same: list[ColumnElement[bool]] = []
+    if submission.idempotency_key is not None:
+        same.append(Job.idempotency_key == submission.idempotency_key)
+    if submission.external_id is not None:
+        same.append(Job.external_id == submission.external_id)
+    for condition in same:
+        query = select(Job).where(Job.service == submission.service, Job.owner == submission.owner, condition)
+        if (job := session.scalar(query)) is not None:
+            return job
+    return None
+
+
+def _must_match(existing: Job, submission: Submission, fingerprint: str) -> None:
+    if existing.spec_sha256 == fingerprint:
+        return
+    by_key = submission.idempotency_key is not None and existing.idempotency_key == submission.idempotency_key
+    field_name = "Idempotency-Key" if by_key else "external_id"
+    value = submission.idempotency_key if by_key else submission.external_id
+    status = 422 if by_key else 409
+    error = FieldError(
+        field=field_name,
+        value=value,
+        message=f"was used before with another request (job {existing.id})",
+        remedy=f"send the same request again, or choose another {field_name}",
+    )
+    raise Problem(status, "key-reused", "The key was used for another request", error.message, errors=[error])
+
+
+def _follow(session: Session, submission: Submission, row: dict[str, Any]) -> Job | None:
+    """Join the active job that computes the same. None when it ended meanwhile."""
+    leader = session.scalar(
+        select(Job)
+        .where(
+            Job.service == submission.service,
+            Job.active_key == submission.active_key,
+            Job.leader_id.is_(None),
+            Job.status.in_(ACTIVE),
+        )
+        .with_for_update(read=True)
+    )
+    if leader is None:
+        return None
+    if leader.status == JobStatus.CANCELLING:
+        return None
+    follower = Job(**row, leader_id=leader.id, **{name: getattr(leader, name) for name in _MIRRORED})
+    session.add(follower)
+    session.flush()
+    session.refresh(follower)
+    return _announce(session, follower)

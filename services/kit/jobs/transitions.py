@@ -1,0 +1,203 @@
+"""Every change of a job's state after its creation, each conditional on the state before: none is lost or repeated.
+
+A worker's writes are fenced: they hold only for the attempt that claimed the job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select, update
+
+from kit.jobs.events import change
+from kit.jobs.models import Job
+from kit.jobs.outbox import ring
+from kit.jobs.states import ACTIVE, HELD, JobStatus
+from kit.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+    from uuid import UUID
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
+
+_RELEASED = {"lease_until": None, "worker": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's hold on a job: every write it makes names both, and is refused once another attempt began."""
+
+    job_id: UUID
+    attempt: int
+
+    def holds(self, *states: JobStatus) -> ColumnElement[bool]:
+        return (Job.attempt == self.attempt) & Job.status.in_(states or HELD)
+
+
+class ClaimLostError(Exception):
+    """The job is no longer this attempt's: its lease ran out, or it ended."""
+
+
+def claim(session: Session, job_id: UUID, worker: str, lease: timedelta) -> Claim | None:
+    """Take a queued job for ``worker``, or None when it is not to be had (held, ended, or already tried too often)."""
+    attempt = session.scalar(select(Job.attempt).where(Job.id == job_id).with_for_update())
+    if attempt is None:
+        return None
+    free = (Job.status == JobStatus.QUEUED) & Job.leader_id.is_(None) & (Job.attempt < Job.max_attempts)
+    values = {
+        "status": JobStatus.RUNNING,
+        "attempt": attempt + 1,
+        "worker": worker,
+        "lease_until": func.now() + lease,
+        "started_at": func.coalesce(Job.started_at, func.now()),
+    }
+    data = {"status": JobStatus.RUNNING, "attempt": attempt + 1}
+    return Claim(job_id, attempt + 1) if change(session, job_id, free, values, "job.started", data) else None
+
+
+def renew(session: Session, held: Claim, lease: timedelta) -> JobStatus:
+    """Extend the lease. Returns the status, by which the worker learns of a cancel. Raises ``ClaimLostError``."""
+    status = session.scalar(
+        update(Job)
+        .where(Job.id == held.job_id, held.holds())
+        .values(lease_until=func.now() + lease)
+        .returning(Job.status)
+    )
+    if status is None:
+        raise ClaimLostError(held)
+    return JobStatus(status)
+
+
+def progress(session: Session, held: Claim, value: Mapping[str, Any]) -> None:
+    """Record how far the work has come. Raises ``ClaimLostError``."""
+    if not change(session, held.job_id, held.holds(), {"progress": dict(value)}, "job.progress", value):
+        raise ClaimLostError(held)
+
+
+def emit(session: Session, held: Claim, event: str, data: Mapping[str, Any]) -> None:
+    """Log an event of the work itself. Raises ``ClaimLostError``."""
+    if not change(session, held.job_id, held.holds(), {}, event, data):
+        raise ClaimLostError(held)
+
+
+def succeed(session: Session, held: Claim) -> None:
+    """End the job well; a cancel that came first wins. Raises ``ClaimLostError``."""
+    _end(session, held, JobStatus.RUNNING, JobStatus.SUCCEEDED, {})
+
+
+def fail(session: Session, held: Claim, error: Mapping[str, Any]) -> None:
+    """End the job with ``error``; a cancel that came first wins. Raises ``ClaimLostError``."""
+    _end(session, held, JobStatus.RUNNING, JobStatus.FAILED, {"error": dict(error)})
+
+
+def acknowledge_cancel(session: Session, held: Claim) -> None:
+    """End a job whose worker stopped at the caller's wish. Raises ``ClaimLostError``."""
+    _end(session, held, JobStatus.CANCELLING, JobStatus.CANCELLED, {})
+
+
+def _end(session: Session, held: Claim, before: JobStatus, after: JobStatus, values: Mapping[str, Any]) -> None:
+    ended = {**values, **_RELEASED, "status": after, "finished_at": func.now()}
+    data = {"status": after, **values}
+    if change(session, held.job_id, held.holds(before), ended, f"job.{after}", data):
+        return
+    if before is not JobStatus.CANCELLING and change(
+        session, held.job_id, held.holds(JobStatus.CANCELLING), _cancelled(), "job.cancelled", {"status": "cancelled"}
+    ):
+        return
+    raise ClaimLostError(held)
+
+
+def _cancelled() -> dict[str, Any]:
+    return {
+        **_RELEASED,
+        "status": JobStatus.CANCELLED,
+        "finished_at": func.now(),
+        "cancel_requested_at": func.coalesce(Job.cancel_requested_at, func.now()),
+    }
+
+
+def release(session: Session, held: Claim, reason: str, error: Mapping[str, Any]) -> None:
+    """Give the job back after a fault that is not its own: to the queue, or to its end when all attempts are spent.
+
+    Raises ``ClaimLostError``.
+    """
+    job = session.get_one(Job, held.job_id, with_for_update=True, populate_existing=True)
+    if job.attempt != held.attempt or job.status not in HELD:
+        raise ClaimLostError(held)
+    _return(session, job, reason, error)
+
+
+def reap(session: Session, limit: int = 100) -> int:
+    """Return the jobs whose lease ran out: their worker died or lost the database. Returns how many."""
+    expired = session.scalars(
+        select(Job)
+        .where(Job.lease_until < func.now(), Job.leader_id.is_(None), Job.status.in_(HELD))
+        .order_by(Job.lease_until)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job in expired:
+        error = {
+            "type": "urn:astrolabe:problem:attempts-exhausted",
+            "title": "The job's worker was lost every time",
+            "detail": f"{job.attempt} of {job.max_attempts} attempts ended without a word from the worker.",
+        }
+        _return(session, job, "lease expired", error)
+    return len(expired)
+
+
+def _return(session: Session, job: Job, reason: str, error: Mapping[str, Any]) -> None:
+    held = Claim(job.id, job.attempt)
+    if job.status == JobStatus.CANCELLING:
+        acknowledge_cancel(session, held)
+    elif job.attempt >= job.max_attempts:
+        fail(session, held, error)
+    else:
+        values = {**_RELEASED, "status": JobStatus.QUEUED, "dispatched_at": None}
+        data = {"status": JobStatus.QUEUED, "reason": reason, "attempt": job.attempt}
+        change(session, job.id, held.holds(), values, "job.requeued", data)
+        ring(session, [job.id])
+
+
+def cancel(session: Session, job_id: UUID) -> JobStatus:
+    """Stop a job at its owner's wish; a second wish changes nothing. Raises ``Problem`` 409 when the job has ended.
+
+    Others who follow the job keep their computation: the first of them leads from then on.
+    """
+    job = session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
+    status = JobStatus(job.status)
+    if status.is_terminal:
+        if status is JobStatus.CANCELLED:
+            return status
+        detail = f"The job has already {'succeeded' if status is JobStatus.SUCCEEDED else 'failed'}."
+        raise Problem(409, "already-ended", "The job has ended", detail)
+    if status is JobStatus.CANCELLING:
+        return status
+    heir = session.scalar(
+        select(Job).where(Job.leader_id == job_id, Job.status.in_(ACTIVE)).order_by(Job.id).limit(1).with_for_update()
+    )
+    if heir is None and status is JobStatus.RUNNING and job.leader_id is None:
+        values = {"status": JobStatus.CANCELLING, "cancel_requested_at": func.now(), "active_key": None}
+        change(session, job_id, Job.id == job_id, values, "job.cancelling", {"status": JobStatus.CANCELLING})
+        return JobStatus.CANCELLING
+    if heir is not None:
+        _hand_over(session, job, heir)
+    change(session, job_id, Job.id == job_id, _cancelled(), "job.cancelled", {"status": JobStatus.CANCELLED})
+    if heir is not None:
+        afresh: dict[str, Any] = {**_RELEASED, "status": JobStatus.QUEUED, "attempt": 0, "dispatched_at": None}
+        data = {"status": JobStatus.QUEUED, "reason": "the identical job that computed this was cancelled"}
+        change(session, heir.id, Job.id == heir.id, afresh, "job.requeued", data)
+        ring(session, [heir.id])
+    return JobStatus.CANCELLED
+
+
+def _hand_over(session: Session, leader: Job, heir: Job) -> None:
+    """Make ``heir`` the leader of those who followed ``leader``. The key moves first: only one leader may hold it."""
+    session.execute(update(Job).where(Job.id == leader.id).values(active_key=None))
+    session.execute(update(Job).where(Job.id == heir.id).values(leader_id=None))
+    followers = (Job.leader_id == leader.id) & Job.status.in_(ACTIVE)
+    session.execute(update(Job).where(followers).values(leader_id=heir.id))

@@ -1,0 +1,142 @@
+"""Errors as RFC 9457 ``application/problem+json``: what was wrong, where, what to do. Never a stack trace."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from kit.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MEDIA_TYPE = "application/problem+json"
+_SHOWN_VALUE_CHARACTERS = 200
+_REMEDIES = {
+    "missing": "add the field",
+    "extra_forbidden": "remove the field or correct its name",
+    "json_invalid": "send well-formed JSON",
+    "model_attributes_type": "send a JSON object with Content-Type: application/json",
+}
+
+logger = get_logger(__name__)
+
+
+class FieldError(BaseModel):
+    """One wrong field: its path in the request, what is wrong, the value it had, and the remedy."""
+
+    field: str = Field(examples=["cluster.gpu"])
+    message: str
+    value: Any = None
+    remedy: str | None = None
+
+
+class ProblemDetails(BaseModel):
+    """The body of every error answer (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:astrolabe:problem:invalid-request"])
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    request_id: str | None = None
+    errors: list[FieldError] = []
+
+
+class Problem(Exception):  # noqa: N818 - named after the RFC's term, which is what readers look for
+    """An error for the caller. ``slug`` is stable and machine-readable; ``detail`` says what to do."""
+
+    def __init__(
+        self,
+        status: int,
+        slug: str,
+        title: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.title = title
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+
+def invalid_request(errors: Sequence[FieldError]) -> Problem:
+    """The 422 for a request whose fields are wrong."""
+    detail = "; ".join(f"{error.field}: {error.message}" for error in errors[:3])
+    return Problem(422, "invalid-request", "The request is not valid", detail, errors=errors)
+
+
+def render(request: Request, problem: Problem) -> JSONResponse:
+    """The HTTP answer for ``problem``."""
+    body = ProblemDetails(
+        type=f"urn:astrolabe:problem:{problem.slug}",
+        title=problem.title,
+        status=problem.status,
+        detail=problem.detail,
+        instance=request.url.path,
+        request_id=getattr(request.state, "request_id", None),
+        errors=problem.errors,
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers
+    )
+
+
+def field_error(item: Mapping[str, Any]) -> FieldError:
+    """Translate one pydantic error: drop the union tags and the word ``body`` from the path, shorten the value."""
+    location = [str(part) for part in item["loc"]]
+    if location and location[0] in {"body", "query", "path", "header"}:
+        location = location[1:]
+    context = item.get("ctx") or {}
+    return FieldError(
+        field=".".join(location) or "body",
+        message=str(item["msg"]).removeprefix("Value error, "),
+        value=None if item["type"] == "missing" else _shown(item.get("input")),
+        remedy=context.get("remedy") or _REMEDIES.get(item["type"]),
+    )
+
+
+def _shown(value: Any) -> Any:
+    """The value as the caller will recognise it: scalars as they are, anything long cut."""
+    if value is None or isinstance(value, bool | int | float):
+        return value if value is None or value == value else str(value)  # noqa: PLR0124 - NaN is not JSON
+    text = value if isinstance(value, str) else repr(value)
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= _SHOWN_VALUE_CHARACTERS else text[:_SHOWN_VALUE_CHARACTERS] + "…"
+
+
+def install(app: FastAPI) -> None:
+    """Make ``app`` answer every error as a problem."""
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)  # noqa: S101 - registered for this type only
+        return render(request, error)
+
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        errors = [field_error(item) for item in error.errors()]
+        return render(request, invalid_request(errors))
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        phrase = HTTPStatus(error.status_code).phrase
+        slug = phrase.lower().replace(" ", "-")
+        problem = Problem(error.status_code, slug, phrase, str(error.detail), headers=error.headers)
+        return render(request, problem)
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)

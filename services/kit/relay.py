@@ -1,0 +1,142 @@
+"""The relay: rings the doorbells that the outbox asks for, returns lost jobs, notices a broker that forgot."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import redis
+from kombu.exceptions import OperationalError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from kit.db import make_engine, transaction
+from kit.jobs import transitions
+from kit.jobs.models import Job
+from kit.jobs.outbox import OUTBOX_CHANNEL, ring_again, services_waiting_since, take
+from kit.log import get_logger
+from kit.queue import make_celery, task_name
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from celery import Celery
+    from sqlalchemy import Connection, Engine
+
+    from kit.settings import JobSettings
+
+_BATCH = 500
+_BROKER_EPOCH_KEY = "astrolabe:broker-epoch"
+_LOST_MESSAGE_AFTER = timedelta(seconds=30)
+_AWAY = (SQLAlchemyError, OperationalError, redis.RedisError, OSError)
+
+logger = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Relay:
+    """Any number may run: rows are taken with SKIP LOCKED, and a doorbell rung twice is harmless."""
+
+    settings: JobSettings
+    engine: Engine = field(init=False)
+    celery: Celery = field(init=False)
+    broker: redis.Redis = field(init=False)
+    epoch: str | None = None
+    next_lost_check: float = 0.0
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.engine = make_engine(self.settings.database_url.get_secret_value(), pool_size=2)
+        self.celery = make_celery(self.settings)
+        self.broker = redis.Redis.from_url(
+            self.settings.redis_url.get_secret_value(),
+            decode_responses=True,
+            socket_timeout=5,
+            socket_connect_timeout=3,
+        )
+
+    def run(self) -> None:
+        """Work until ``stopping`` is set. A store that is away is waited for."""
+        while not self.stopping.is_set():
+            try:
+                self._listen()
+            except _AWAY as error:
+                logger.warning("a store is away, trying again", error=type(error).__name__, detail=str(error)[:200])
+                self.stopping.wait(self.settings.relay_interval_seconds)
+
+    def _listen(self) -> None:
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"LISTEN {OUTBOX_CHANNEL}"))
+            while not self.stopping.is_set():
+                self.turn()
+                self._wait(connection)
+
+    def turn(self) -> None:
+        """One round: notice a forgetful broker, return lost jobs, ring what is to be rung."""
+        self._check_broker()
+        with transaction(self.engine) as session:
+            if returned := transitions.reap(session):
+                logger.warning("jobs returned, their lease ran out", jobs=returned)
+        self._ring_for_lost_messages()
+        while not self.stopping.is_set() and self._publish() == _BATCH:
+            pass
+
+    def _wait(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        if driver is None:
+            return
+        for _ in driver.notifies(timeout=self.settings.relay_interval_seconds, stop_after=1):
+            return
+
+    def _publish(self) -> int:
+        """Ring a batch of doorbells. If the broker refuses, the rollback puts them back into the outbox."""
+        with transaction(self.engine) as session:
+            messages = take(session, _BATCH)
+            if messages:
+                with self.celery.producer_pool.acquire(block=True) as producer:
+                    for job_id, service in messages:
+                        name = task_name(service)
+                        self.celery.send_task(name, args=[str(job_id)], queue=name, producer=producer, retry=False)
+        return len(messages)
+
+    def _check_broker(self) -> None:
+        """Ring again for all queued jobs when the broker is not the one we knew: its data may be lost."""
+        known = self.broker.get(_BROKER_EPOCH_KEY)
+        if known is not None and known == self.epoch:
+            return
+        fresh = known if isinstance(known, str) else str(uuid4())
+        with transaction(self.engine) as session:
+            rung = ring_again(session)
+        self.broker.set(_BROKER_EPOCH_KEY, fresh)
+        self.epoch = fresh
+        logger.info("broker is new to this relay, rang for queued jobs", jobs=rung)
+
+    def _ring_for_lost_messages(self) -> None:
+        """Ring again where jobs wait and the queue is empty: a worker that died had taken their messages."""
+        if time.monotonic() < self.next_lost_check:
+            return
+        self.next_lost_check = time.monotonic() + _LOST_MESSAGE_AFTER.total_seconds() / 3
+        with transaction(self.engine) as session:
+            for service in services_waiting_since(session, _LOST_MESSAGE_AFTER):
+                if self.broker.llen(task_name(service)) == 0:
+                    rung = ring_again(session, Job.service == service)
+                    logger.warning("messages were lost, rang again", waiting_service=service, jobs=rung)
+
+    def stop(self, signum: int = 0, frame: FrameType | None = None) -> None:
+        """Ask ``run`` to return after the round in hand."""
+        del signum, frame
+        self.stopping.set()
+
+
+def serve(settings: JobSettings) -> None:
+    """Run a relay until SIGTERM or SIGINT."""
+    relay = Relay(settings)
+    signal.signal(signal.SIGTERM, relay.stop)
+    signal.signal(signal.SIGINT, relay.stop)
+    logger.info("relay started")
+    relay.run()

@@ -1,0 +1,88 @@
+"""Settings: every one is an environment variable ``ASTROLABE_*``; a wrong one stops start-up with one clear line."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from typing import Literal, Self, TypeVar
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+class Settings(BaseSettings):
+    """What every service has. A service adds its own fields in a subclass."""
+
+    model_config = SettingsConfigDict(env_prefix="ASTROLABE_", extra="ignore", frozen=True)
+
+    profile: Literal["development", "production"] = "development"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+    max_body_bytes: PositiveInt = 4 * 1024 * 1024
+
+
+class DatabaseSettings(Settings):
+    """Where the truth is kept."""
+
+    database_url: SecretStr
+    database_pool_size: PositiveInt = 10
+
+
+class JobSettings(DatabaseSettings):
+    """The job life cycle. heartbeat < lease < hard time limit < visibility timeout: checked, never hoped for."""
+
+    redis_url: SecretStr
+    heartbeat_seconds: PositiveFloat = 3.0
+    lease_seconds: PositiveFloat = 12.0
+    job_time_limit_seconds: PositiveInt = 3600
+    visibility_timeout_seconds: PositiveInt = 7200
+    max_attempts: PositiveInt = 5
+    relay_interval_seconds: PositiveFloat = 1.0
+    worker_concurrency: PositiveInt = Field(default=2, le=64)
+
+    @model_validator(mode="after")
+    def _time_limits_are_ordered(self) -> Self:
+        if (
+            not self.heartbeat_seconds
+            < self.lease_seconds
+            < self.job_time_limit_seconds
+            < self.visibility_timeout_seconds
+        ):
+            msg = (
+                "heartbeat_seconds < lease_seconds < job_time_limit_seconds < visibility_timeout_seconds must hold, got "
+                f"{self.heartbeat_seconds} / {self.lease_seconds} / {self.job_time_limit_seconds} / "
+                f"{self.visibility_timeout_seconds}"
+            )
+            raise ValueError(msg)
+        return self
+
+
+def load_settings(settings_class: type[SettingsT]) -> SettingsT:
+    """Read the settings from the environment, or exit with status 2 and one line that names each wrong variable."""
+    try:
+        return settings_class()
+    except ValidationError as error:
+        sys.stderr.write(f"configuration error: {explain(error)}\n")
+        raise SystemExit(2) from error
+
+
+def explain(error: ValidationError) -> str:
+    """One line for a settings error: the variable, what is wrong with it. Never the value: it may be a secret."""
+    prefix = Settings.model_config.get("env_prefix", "")
+    parts = []
+    for item in error.errors(include_url=False, include_input=False):
+        name = f"{prefix}{'_'.join(str(part) for part in item['loc'])}".upper() if item["loc"] else "settings"
+        parts.append(f"{name} is not set" if item["type"] == "missing" else f"{name}: {item['msg']}")
+    return "; ".join(parts)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service bound to ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,85 @@
+"""One FastAPI application, made the same way for every service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Depends, FastAPI
+from prometheus_fastapi_instrumentator import Instrumentator
+
+from kit import problems
+from kit.problems import ProblemDetails
+from kit.web.body_limit import BodyLimitMiddleware
+from kit.web.health import Readiness, health_router
+from kit.web.request_context import RequestContextMiddleware
+from kit.web.text_guard import refuse_unstorable_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from fastapi import APIRouter
+
+    from kit.settings import Settings
+
+_DESCRIPTIONS = {
+    400: "The body could not be read as JSON",
+    401: "No valid API key was given",
+    403: "The API key lacks the scope",
+    413: "The body is larger than the service accepts",
+    422: "A field is wrong: `errors` names it, its value and the remedy",
+    503: "A part the service needs is away: try again after `Retry-After` seconds",
+}
+
+
+def problem_response(description: str) -> dict[str, Any]:
+    """The OpenAPI entry of an error answer."""
+    return {"description": description, "model": ProblemDetails}
+
+
+def create_app(
+    *,
+    service: str,
+    title: str,
+    settings: Settings,
+    routers: Sequence[APIRouter],
+    readiness: Readiness,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+) -> FastAPI:
+    """Build the application of ``service``: its routers between the plumbing that all services share.
+
+    ``readiness`` maps the name of each thing the service needs to a check that raises when the thing is away.
+    """
+    app = FastAPI(title=title, version="0.1.0", lifespan=lifespan, openapi_url="/openapi.json", redoc_url=None)
+    problems.install(app)
+    responses: dict[int | str, dict[str, Any]] = {s: problem_response(text) for s, text in _DESCRIPTIONS.items()}
+    for router in routers:
+        app.include_router(router, dependencies=[Depends(refuse_unstorable_text)], responses=responses)
+    app.include_router(health_router(service, readiness))
+    Instrumentator(excluded_handlers=["/metrics", "/livez", "/readyz"]).instrument(
+        app, metric_namespace="astrolabe", metric_subsystem=service
+    ).expose(app, include_in_schema=False)
+    app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestContextMiddleware)
+    _describe_problems(app)
+    return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Say in the schema that errors are problems, with their media type; FastAPI would call them plain JSON."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = generate()
+        for path in schema["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    if int(status) >= 400:  # noqa: PLR2004 - the first error status
+                        reference = {"$ref": "#/components/schemas/ProblemDetails"}
+                        response["content"] = {problems.MEDIA_TYPE: {"schema": reference}}
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(unused, None)
+        return schema
+
+    # Replacing the method is FastAPI's documented way to extend the schema.
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,55 @@
+"""Refuse what JSON can say and a database cannot keep: NUL characters, lone surrogates, numbers that are not finite."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+
+from kit.problems import FieldError, invalid_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+async def refuse_unstorable_text(request: Request) -> None:
+    """A dependency of every route: raises the 422 that names the first fields holding such a value."""
+    if b"%00" in request.scope.get("raw_path", b"") or b"%00" in request.scope["query_string"]:
+        raise invalid_request([_error("url", "\0", "contains a NUL character")])
+    if "json" not in request.headers.get("content-type", "") or not await request.body():
+        return
+    errors = [_error(path, value, fault) for path, value, fault in _faults(await request.json(), "")]
+    if errors:
+        raise invalid_request(errors[:20])
+
+
+def _faults(value: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+    if isinstance(value, str):
+        if fault := _text_fault(value):
+            yield path, value, fault
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, str(value), "is not a finite number"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if fault := _text_fault(key):
+                yield path, key, f"has a key that {fault}"
+            yield from _faults(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _faults(item, f"{path}.{index}" if path else str(index))
+
+
+def _text_fault(text: str) -> str | None:
+    if "\0" in text:
+        return "contains a NUL character"
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return "contains half of a surrogate pair"
+    return None
+
+
+def _error(path: str, value: Any, fault: str) -> FieldError:
+    shown = value.encode("unicode_escape").decode()[:80] if isinstance(value, str) else value
+    field = path.encode("unicode_escape").decode() or "body"
+    return FieldError(field=field, message=fault, value=shown, remedy="remove it")

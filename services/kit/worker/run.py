@@ -1,0 +1,99 @@
+"""Run one job: claim it, do the work, and end it in one transaction with its result."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+
+from kit.db import transaction
+from kit.jobs import transitions
+from kit.jobs.models import Job
+from kit.jobs.transitions import ClaimLostError
+from kit.log import get_logger
+from kit.problems import Problem
+from kit.worker.context import CancelledByOwnerError, JobContext, LeaseKeeper, TransientError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from kit.settings import JobSettings
+
+Store = Callable[["Session"], None]
+Handler = Callable[[JobContext], Store]
+"""Does the work and returns what is to be stored with the job's success, in the same transaction."""
+
+logger = get_logger(__name__)
+
+
+def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUID) -> None:
+    """Run the job if it is to be had; otherwise leave quietly, for a doorbell may ring twice."""
+    lease = timedelta(seconds=settings.lease_seconds)
+    with transaction(engine) as session:
+        held = transitions.claim(session, job_id, f"{socket.gethostname()}:{os.getpid()}", lease)
+        job = session.get(Job, job_id) if held else None
+    if held is None or job is None:
+        logger.debug("job not to be had", job_id=str(job_id))
+        return
+    with (
+        structlog.contextvars.bound_contextvars(job_id=str(job_id), attempt=held.attempt, request_id=job.request_id),
+        LeaseKeeper(engine, settings, held) as keeper,
+    ):
+        context = JobContext(engine, settings, held, job.spec, job.request_id, keeper.cancelled, keeper.lost)
+        _work(engine, handler, context)
+
+
+def _work(engine: Engine, handler: Handler, context: JobContext) -> None:
+    held = context.held
+    try:
+        store = handler(context)
+        with transaction(engine) as session:
+            transitions.succeed(session, held)
+            store(session)
+    except ClaimLostError:
+        logger.warning("job lost to another attempt")
+    except CancelledByOwnerError:
+        _settle(engine, lambda session: transitions.acknowledge_cancel(session, held))
+    except (TransientError, OperationalError, InterfaceError) as fault:
+        error = _error_of(fault)
+        reason = str(fault) if isinstance(fault, TransientError) else "database away"
+        logger.warning("job released", reason=reason)
+        _settle(engine, lambda session: transitions.release(session, held, reason, error))
+    except Exception as fault:
+        error = _error_of(fault)
+        logger.warning("job failed", error=error, exc_info=None if isinstance(fault, Problem) else fault)
+        _settle(engine, lambda session: transitions.fail(session, held, error))
+
+
+def _settle(engine: Engine, write: Callable[[Session], None]) -> None:
+    """Write the job's end. When that is impossible the lease runs out and the reaper writes it."""
+    try:
+        with transaction(engine) as session:
+            write(session)
+    except ClaimLostError:
+        logger.warning("job lost to another attempt")
+    except SQLAlchemyError:
+        logger.exception("the job's end could not be written; its lease will run out")
+
+
+def _error_of(error: BaseException) -> dict[str, Any]:
+    """What the owner is told: a problem's own words, never a stack trace."""
+    if isinstance(error, Problem):
+        return {
+            "type": f"urn:astrolabe:problem:{error.slug}",
+            "title": error.title,
+            "detail": error.detail,
+            "errors": [item.model_dump(mode="json") for item in error.errors],
+        }
+    if isinstance(error, TransientError):
+        return {"type": "urn:astrolabe:problem:part-away", "title": "A needed part was away", "detail": str(error)}
+    detail = "The job failed through a fault of the service; it was logged under the job's id."
+    return {"type": "urn:astrolabe:problem:internal", "title": "Internal error", "detail": detail}
