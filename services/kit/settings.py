@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from itertools import pairwise
 from typing import Literal, Self, TypeVar
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, model_validator
@@ -44,17 +45,15 @@ class JobSettings(DatabaseSettings):
 
     @model_validator(mode="after")
     def _time_limits_are_ordered(self) -> Self:
-        if (
-            not self.heartbeat_seconds
-            < self.lease_seconds
-            < self.job_time_limit_seconds
-            < self.visibility_timeout_seconds
-        ):
-            msg = (
-                "heartbeat_seconds < lease_seconds < job_time_limit_seconds < visibility_timeout_seconds must hold, got "
-                f"{self.heartbeat_seconds} / {self.lease_seconds} / {self.job_time_limit_seconds} / "
-                f"{self.visibility_timeout_seconds}"
-            )
+        times = (
+            self.heartbeat_seconds,
+            self.lease_seconds,
+            self.job_time_limit_seconds,
+            self.visibility_timeout_seconds,
+        )
+        if not all(shorter < longer for shorter, longer in pairwise(times)):
+            names = "heartbeat_seconds < lease_seconds < job_time_limit_seconds < visibility_timeout_seconds"
+            msg = f"{names} must hold, got {' / '.join(str(time) for time in times)}"
             raise ValueError(msg)
         return self
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -89,7 +89,7 @@ class OutboxMessage(Base):
     __table_args__ = ({"schema": "kit"},)
 
     job_id: Mapped[UUID] = mapped_column(ForeignKey("kit.jobs.id", ondelete="CASCADE"), primary_key=True)
-    position: Mapped[int] = mapped_column(Identity(always=True), index=True)
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), index=True)
 
 
 class JobEvent(Base):

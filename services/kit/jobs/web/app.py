@@ -1,0 +1,74 @@
+"""The application of a service that has jobs: database, queue, and the listener that wakes waiting requests."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import redis.asyncio as redis
+from fastapi import FastAPI, Request
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from kit import db, migrate
+from kit.jobs.web.dependencies import JobServiceState
+from kit.jobs.web.listener import JobListener
+from kit.log import get_logger
+from kit.problems import Problem, render
+from kit.settings import is_loopback
+from kit.web import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from fastapi import APIRouter
+    from fastapi.responses import JSONResponse
+
+    from kit.settings import JobSettings
+
+logger = get_logger(__name__)
+
+
+def create_job_app(
+    *, service: str, title: str, settings: JobSettings, host: str, routers: Sequence[APIRouter]
+) -> FastAPI:
+    """The application of ``service``; it is answered without a key only on loopback in the development profile."""
+    url = settings.database_url.get_secret_value()
+    state = JobServiceState(
+        settings=settings,
+        engine=db.make_async_engine(url, settings.database_pool_size),
+        redis=redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1),
+        listener=JobListener(url),
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        async with state.listener:
+            yield
+        await state.redis.aclose()
+        await state.engine.dispose()
+
+    async def check_redis() -> None:
+        await state.redis.ping()
+
+    readiness = {
+        "database": lambda: db.ping(state.engine),
+        "migrations": lambda: migrate.check_is_current(state.engine),
+        "redis": check_redis,
+    }
+    app = create_app(
+        service=service, title=title, settings=settings, routers=routers, readiness=readiness, lifespan=lifespan
+    )
+    app.state.jobs = state
+    app.state.engine = state.engine
+    app.state.anonymous_is_local = settings.profile == "development" and is_loopback(host)
+    for away in (OperationalError, InterfaceError, PoolTimeoutError):
+        app.add_exception_handler(away, _database_away)
+    return app
+
+
+async def _database_away(request: Request, error: Exception) -> JSONResponse:
+    logger.warning("database away", error=type(error).__name__, path=request.url.path)
+    detail = "The database does not answer; nothing was changed. Send the request again."
+    return render(request, Problem(503, "database-away", "Database away", detail, headers={"Retry-After": "1"}))

@@ -1,0 +1,153 @@
+"""The endpoints every kind of job has: list, read (and wait), events, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field
+
+from kit.auth import Principal, require
+from kit.db import async_transaction
+from kit.jobs import events, queries, transitions
+from kit.jobs.models import Job
+from kit.jobs.queries import JobFilter
+from kit.jobs.states import JobStatus
+from kit.jobs.web.dependencies import JobServiceState, SessionDependency, state_of
+from kit.jobs.web.views import JobList, JobView, entity_tag, job_fields
+from kit.problems import FieldError, invalid_request
+from kit.web.app import problem_response
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+Views = Callable[["Session", Sequence[Job]], list[Any]]
+"""Renders jobs as the service's own view, with one query for what all of them answer."""
+
+_MAX_WAIT_SECONDS = 60
+_POLL_SECONDS = 5.0
+"""How long a lost notification can go unnoticed."""
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: problem_response("There is no such job, or it is not yours")}
+
+
+class _ListQuery(BaseModel):
+    """How to list jobs."""
+
+    cursor: str | None = Field(default=None, max_length=64, description="`next_cursor` of the page before.")
+    limit: int = Field(default=50, ge=1, le=500)
+    status: list[JobStatus] = Field(default=[], description="May be repeated.")
+    label: list[str] = Field(default=[], description="`key=value`; repeated, all must match.", examples=[["team=nlp"]])
+    sort: Literal["created_at", "-created_at"] = "-created_at"
+
+
+def job_router(*, service: str, prefix: str, noun: str, scope: str, view: type[JobView], views: Views) -> APIRouter:
+    """The common endpoints of ``service``'s jobs under ``prefix``."""
+    router = APIRouter(prefix=prefix, tags=[noun])
+    Reader = Annotated[Principal, Depends(require(f"{scope}:read"))]  # noqa: N806 - it is a type
+    Writer = Annotated[Principal, Depends(require(f"{scope}:write"))]  # noqa: N806
+
+    async def owned_job(job_id: UUID, caller: Reader, request: Request) -> Job:
+        async with async_transaction(state_of(request).engine) as session:
+            return await session.run_sync(queries.get, service, caller.owner, job_id)
+
+    Owned = Annotated[Job, Depends(owned_job)]  # noqa: N806
+
+    @router.get("", summary=f"List {noun}")
+    async def list_jobs(caller: Reader, query: Annotated[_ListQuery, Query()], session: SessionDependency) -> JobList:
+        chosen = JobFilter(service, caller.owner, query.status, _labels(query.label), query.sort == "-created_at")
+        rows, following = await session.run_sync(queries.page, chosen, query.cursor, query.limit)
+        return JobList(items=[JobView(**job_fields(job, prefix)) for job in rows], next_cursor=following)
+
+    @router.get("/{job_id}", response_model=view, responses=_NOT_FOUND, summary="Read a job, or wait for its end")  # noqa: FAST003 - `owned_job` reads it
+    async def read_job(
+        job: Owned,
+        request: Request,
+        response: Response,
+        wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for the end.")] = 0,
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Any:
+        state = state_of(request)
+        if wait:
+            job = await _until_ended(state, job, wait)
+        response.headers["ETag"] = entity_tag(job)
+        if if_none_match == entity_tag(job):
+            return Response(status_code=304, headers={"ETag": entity_tag(job)})
+        async with async_transaction(state.engine) as session:
+            return (await session.run_sync(views, [job]))[0]
+
+    @router.get(
+        "/{job_id}/events",  # noqa: FAST003 - `owned_job` reads it
+        response_class=EventSourceResponse,
+        responses=_NOT_FOUND,
+        summary="Follow a job as server-sent events; `Last-Event-ID` resumes",
+    )
+    async def follow_job(
+        job: Owned,
+        request: Request,
+        last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1, description="The last event seen.")] = 0,
+    ) -> AsyncIterator[ServerSentEvent]:
+        async for event in _follow(state_of(request), job.id, last_event_id):
+            yield event
+
+    @router.post("/{job_id}/cancel", status_code=202, responses={**_NOT_FOUND, 409: problem_response("It has ended")})
+    async def cancel_job(job_id: UUID, caller: Writer, session: SessionDependency, response: Response) -> JobView:
+        """Stop a job. While a worker holds it the answer says `cancelling`; a second call changes nothing."""
+        job = await session.run_sync(queries.get, service, caller.owner, job_id)
+        await session.run_sync(transitions.cancel, job_id)
+        await session.refresh(job)
+        response.headers["Location"] = f"{prefix}/{job_id}"
+        return JobView(**job_fields(job, prefix))
+
+    return router
+
+
+def _labels(given: Sequence[str]) -> dict[str, str]:
+    pairs = [label.partition("=") for label in given]
+    if wrong := [label for label, (_, equals, _) in zip(given, pairs, strict=True) if not equals]:
+        error = FieldError(field="label", value=wrong[0], message="has no `=`", remedy="write it as key=value")
+        raise invalid_request([error])
+    return {key: value for key, _, value in pairs}
+
+
+async def _until_ended(state: JobServiceState, job: Job, wait_seconds: float) -> Job:
+    """The job when it has ended, or as it stands after ``wait_seconds``."""
+    deadline = asyncio.get_running_loop().time() + wait_seconds
+    with state.listener.subscribe(job.id) as changed:
+        while True:
+            changed.clear()
+            async with async_transaction(state.engine) as session:
+                job = await session.get_one(Job, job.id)
+            left_seconds = deadline - asyncio.get_running_loop().time()
+            if JobStatus(job.status).is_terminal or left_seconds <= 0:
+                return job
+            await _wait(changed, min(left_seconds, _POLL_SECONDS))
+
+
+async def _wait(changed: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    except TimeoutError:
+        return
+
+
+async def _follow(state: JobServiceState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
+    """The job's events after number ``after``, as they happen, until the one that ends it."""
+    with state.listener.subscribe(job_id) as changed:
+        while True:
+            changed.clear()
+            async with async_transaction(state.engine) as session:
+                job = await session.get_one(Job, job_id)
+                batch = await session.run_sync(events.read, job_id, after)
+            for event in batch:
+                after = event.seq
+                data = {"job_id": str(job_id), "at": event.created_at.isoformat(), **event.data}
+                yield ServerSentEvent(data=data, event=event.type, id=str(event.seq))
+            if JobStatus(job.status).is_terminal and after >= job.event_seq:
+                return
+            if not batch:
+                await _wait(changed, _POLL_SECONDS)
