@@ -1,0 +1,62 @@
+"""From a request and the settings to an episode the engine can run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codetree.engine.answers import AnswerFormat, AnswerType
+from codetree.engine.budget import Limits
+from codetree.engine.spec import EpisodeSpec
+from codetree.executor import SandboxExecutor
+from codetree.llm.pool import PoolError
+from codetree.tools.python_source import python_tool
+
+if TYPE_CHECKING:
+    from codetree.llm.pool import ModelPool
+    from codetree.llm.recording import Recording
+    from codetree.schemas import SolveRequest
+    from codetree.settings import CodetreeSettings
+
+
+def build_spec(request: SolveRequest, pool: ModelPool, settings: CodetreeSettings) -> EpisodeSpec:
+    """The engine's view of ``request``. Raises ``PoolError`` when its models can't serve it."""
+    for recording in pool.recordings:
+        _check_replayable(request, recording)
+    unpriced = [model.name for model in pool.models if model.price is None]
+    if request.limits.money_usd is not None and unpriced:
+        raise PoolError(
+            f"a money limit can't be kept: no price is known for {', '.join(unpriced)}; set "
+            "ASTROLABE_LLM_INPUT_USD_PER_MILLION and ASTROLABE_LLM_OUTPUT_USD_PER_MILLION for ASTROLABE_LLM_MODEL, "
+            "or limit tokens instead",
+            field="limits.money_usd",
+        )
+    answer_format = AnswerFormat(AnswerType(request.answer_format.type), request.answer_format.tolerance)
+    return EpisodeSpec(
+        task=request.task,
+        models=pool.models,
+        policy=request.policy.to_policy(),
+        tools=tuple(python_tool(tool.name, tool.description, tool.source) for tool in request.tools),
+        limits=Limits(**request.limits.model_dump()),
+        answer_format=answer_format,
+        seed=request.seed,
+        concurrency=settings.episode_concurrency,
+    )
+
+
+def sandbox_executor(settings: CodetreeSettings) -> SandboxExecutor:
+    """The executor that the settings name."""
+    return SandboxExecutor(
+        settings.sandbox_url, token=settings.sandbox_token, max_attempts=settings.sandbox_max_attempts
+    )
+
+
+def _check_replayable(request: SolveRequest, recording: Recording) -> None:
+    """A recording answers its own task; replayed for another it would be an answer to nothing."""
+    given = request.model_dump(mode="json")
+    for name in ("task", "tools"):
+        if given[name] != recording.request.get(name, []):
+            raise PoolError(
+                f"the recording {recording.name!r} answers its own task with its own tools only; "
+                f"POST the request that is its field 'request' (codetree/recordings/{recording.name}.json)",
+                field=name,
+            )

@@ -1,0 +1,68 @@
+"""Tree-of-Code episodes (arXiv 2412.15305), pure but for the ports in ``codetree.engine.ports``."""
+
+from codetree.engine.answers import AnswerFormat, AnswerType
+from codetree.engine.budget import Limits
+from codetree.engine.episode import run_episode
+from codetree.engine.events import Event, EventType
+from codetree.engine.journal import MemoryJournal
+from codetree.engine.outcome import EpisodeResult, StopReason
+from codetree.engine.policy import PolicyKind, TreePolicy, many_programs, one_program
+from codetree.engine.ports import LLM, Executor, ExecutorError, Journal, LLMError, LLMErrorKind
+from codetree.engine.spec import EpisodeSpec
+from codetree.engine.tree import Node, NodeStatus
+from codetree.engine.values import (
+    CallKey,
+    Execution,
+    ExecutionStatus,
+    Function,
+    LLMCall,
+    LLMReply,
+    Message,
+    ModelSpec,
+    Price,
+    Program,
+    TokenUsage,
+    Tool,
+    Usage,
+)
+from codetree.engine.vote import DecidedBy, Vote
+
+__all__ = [
+    "LLM",
+    "AnswerFormat",
+    "AnswerType",
+    "CallKey",
+    "DecidedBy",
+    "EpisodeResult",
+    "EpisodeSpec",
+    "Event",
+    "EventType",
+    "Execution",
+    "ExecutionStatus",
+    "Executor",
+    "ExecutorError",
+    "Function",
+    "Journal",
+    "LLMCall",
+    "LLMError",
+    "LLMErrorKind",
+    "LLMReply",
+    "Limits",
+    "MemoryJournal",
+    "Message",
+    "ModelSpec",
+    "Node",
+    "NodeStatus",
+    "PolicyKind",
+    "Price",
+    "Program",
+    "StopReason",
+    "TokenUsage",
+    "Tool",
+    "TreePolicy",
+    "Usage",
+    "Vote",
+    "many_programs",
+    "one_program",
+    "run_episode",
+]

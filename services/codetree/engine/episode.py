@@ -1,0 +1,217 @@
+"""One Tree-of-Code episode (arXiv 2412.15305): grow the tree layer by layer, then let its successes vote.
+
+The result depends only on the spec and on what the ports answer for each key, never on the order in which they answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from codetree.engine.budget import Ledger, Limit
+from codetree.engine.events import Event, EventType
+from codetree.engine.grow import Grower, Seedling
+from codetree.engine.journal import MemoryJournal
+from codetree.engine.outcome import EpisodeResult, StopReason, best_attempt, natural_stop
+from codetree.engine.prompts import PROMPT_VERSION
+from codetree.engine.tree import Node, NodeStatus, breadth_first, layer_of, parent_of
+from codetree.engine.values import CallKey, Usage
+from codetree.engine.vote import count_votes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pydantic import JsonValue
+
+    from codetree.engine.ports import LLM, Executor, Journal
+    from codetree.engine.spec import EpisodeSpec
+
+
+async def run_episode(
+    spec: EpisodeSpec,
+    *,
+    llm: LLM,
+    executor: Executor,
+    journal: Journal | None = None,
+    elapsed_seconds: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> EpisodeResult:
+    """Run ``spec`` to its end, resuming what ``journal`` remembers of it.
+
+    ``elapsed_seconds`` is what earlier attempts used of ``limits.wall_seconds``. Outages of a model or of the executor
+    are part of the result (``stop_reason``); cancellation and whatever the journal raises propagate as they are.
+    """
+    episode = _Episode(Grower(spec, llm, executor, journal or MemoryJournal()), clock, elapsed_seconds)
+    try:
+        return await episode.run()
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error a caller can catch: of several nodes failing together, the first one's."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class _Episode:
+    def __init__(self, grower: Grower, clock: Callable[[], float], elapsed_seconds: float) -> None:
+        self._grower = grower
+        self._spec = grower.spec
+        self._journal = grower.journal
+        self._clock = clock
+        self._started = clock() - elapsed_seconds
+        self._ledger = Ledger(grower.spec.limits)
+        self._nodes: dict[str, Node] = {}
+
+    async def run(self) -> EpisodeResult:
+        await self._emit(EventType.EPISODE_STARTED, policy=self._spec.policy.kind.value)
+        stop: StopReason | None = None
+        paths = self._spec.policy.roots()
+        while paths and stop is None:
+            layer = layer_of(paths[0])
+            await self._emit(EventType.LAYER_STARTED, layer, nodes=len(paths))
+            stop = await self._grow_layer(paths)
+            await self._report(layer)
+            paths = self._spec.policy.next_layer(layer, self._layer(layer))
+        return await self._finish(stop or natural_stop(self._ordered()))
+
+    async def _grow_layer(self, paths: Sequence[str]) -> StopReason | None:
+        """Grow a layer in waves: reserve as many nodes as fit, grow them, settle, and see how many more fit then."""
+        waiting = [Seedling(path, self._parent(path)) for path in paths]
+        while waiting:
+            wave, refused = self._reserve(waiting)
+            if refused and not wave:
+                return StopReason.budget(refused)
+            grown = await self._grow_wave(wave)
+            self._ledger.settle(sum((node.usage for node in grown), Usage()))
+            if any(node.status is NodeStatus.ABANDONED for node in grown):
+                return StopReason.BUDGET_WALL_SECONDS
+            waiting = waiting[len(wave) :]
+        return None
+
+    def _reserve(self, waiting: Sequence[Seedling]) -> tuple[list[Seedling], Limit | None]:
+        """Seedlings whose worst case fits, in node order, and the limit that kept the others out.
+
+        First turns come before repair turns: one more program is worth more than a second chance for another.
+        """
+        if self._remaining_seconds() == 0:
+            return [], Limit.WALL_SECONDS
+        wave: list[Seedling] = []
+        refused = None
+        for seedling in waiting:
+            refused = self._ledger.reserve(self._grower.first_turn_cost(seedling))
+            if refused:
+                break
+            wave.append(seedling)
+        return [self._with_repair(seedling) for seedling in wave], refused
+
+    def _with_repair(self, seedling: Seedling) -> Seedling:
+        return replace(seedling, may_repair=self._ledger.reserve(self._grower.repair_cost(seedling)) is None)
+
+    async def _grow_wave(self, wave: Sequence[Seedling]) -> list[Node]:
+        """Grow concurrently; at the wall-clock limit whatever is still in flight is cancelled and abandoned."""
+        for seedling in wave:
+            await self._plant(seedling)
+        gate = asyncio.Semaphore(self._spec.concurrency)
+        try:
+            async with asyncio.timeout(self._remaining_seconds()), asyncio.TaskGroup() as group:
+                for seedling in wave:
+                    group.create_task(self._grow_one(seedling, gate))
+        except TimeoutError:
+            await self._abandon(wave)
+        return [self._nodes[seedling.path] for seedling in wave]
+
+    async def _plant(self, seedling: Seedling) -> None:
+        """Show the node as queued, unless an earlier attempt already took it further."""
+        node = self._grower.plant(seedling)
+        self._nodes[node.path] = node
+        if await self._journal.recall_reply(CallKey(node.path, 1)) is None:
+            await self._journal.node_changed(node)
+
+    async def _grow_one(self, seedling: Seedling, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            self._nodes[seedling.path] = await self._grower.grow(seedling)
+
+    async def _abandon(self, wave: Sequence[Seedling]) -> None:
+        """Cancelled calls may still be billed, so an abandoned node is charged its whole reservation."""
+        for seedling in wave:
+            if self._nodes[seedling.path].status is not NodeStatus.QUEUED:
+                continue
+            cost = self._grower.first_turn_cost(seedling)
+            if seedling.may_repair:
+                cost = cost + self._grower.repair_cost(seedling)
+            node = replace(
+                self._nodes[seedling.path],
+                status=NodeStatus.ABANDONED,
+                error="the episode's wall_seconds ran out",
+                usage=replace(cost, estimated=True),
+            )
+            self._nodes[node.path] = node
+            await self._journal.node_changed(node)
+
+    async def _finish(self, stop: StopReason) -> EpisodeResult:
+        nodes = self._ordered()
+        votes, decided_by = count_votes(nodes, self._spec.answer_format)
+        attempt = None if votes else best_attempt(nodes)
+        result = EpisodeResult(
+            succeeded=bool(votes),
+            answer=votes[0].answer if votes else None,
+            decided_by=decided_by,
+            votes=votes,
+            stop_reason=stop,
+            best_attempt=attempt.path if attempt else None,
+            error=None if votes else _why_none(nodes, stop),
+            usage=self._ledger.spent,
+            nodes=nodes,
+            prompt_version=PROMPT_VERSION,
+        )
+        await self._emit(EventType.EPISODE_FINISHED, succeeded=result.succeeded, stop_reason=stop.value)
+        return result
+
+    async def _report(self, layer: int) -> None:
+        spent = self._ledger.spent
+        await self._emit(
+            EventType.BUDGET_UPDATED,
+            layer,
+            llm_calls=spent.llm_calls,
+            programs=spent.programs,
+            tokens=spent.tokens,
+            money_usd=spent.money_usd,
+        )
+        votes = count_votes(self._ordered(), self._spec.answer_format).votes
+        clusters: list[JsonValue] = [{"answer": vote.answer, "count": vote.count} for vote in votes]
+        await self._emit(EventType.VOTE_UPDATED, layer, votes=clusters)
+
+    async def _emit(self, kind: EventType, layer: int | None = None, **data: JsonValue) -> None:
+        if layer is None:
+            await self._journal.emit(Event(kind, kind.value, data))
+        else:
+            await self._journal.emit(Event(kind, f"{kind.value}:{layer}", {"layer": layer, **data}))
+
+    def _parent(self, path: str) -> Node | None:
+        parent = parent_of(path)
+        return self._nodes[parent] if parent else None
+
+    def _ordered(self) -> tuple[Node, ...]:
+        return tuple(sorted(self._nodes.values(), key=lambda node: breadth_first(node.path)))
+
+    def _layer(self, layer: int) -> list[Node]:
+        return [node for node in self._ordered() if node.layer == layer]
+
+    def _remaining_seconds(self) -> float | None:
+        limit = self._spec.limits.wall_seconds
+        return None if limit is None else max(0.0, limit - (self._clock() - self._started))
+
+
+def _why_none(nodes: Sequence[Node], stop: StopReason) -> str:
+    """One sentence for an episode without an answer."""
+    if not nodes:
+        return f"no program was written: the limit allows none ({stop.value})"
+    errors = [node.error for node in nodes if node.error]
+    last = f"; the last error was: {errors[-1]}" if errors else ""
+    return f"none of {len(nodes)} programs ran to an answer ({stop.value}){last}"

@@ -1,0 +1,160 @@
+"""Grow one node: ask for a program, ask once more if there is none, run it, judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from codetree.engine.budget import worst_case
+from codetree.engine.events import Event, EventType
+from codetree.engine.parsing import parse_reply
+from codetree.engine.ports import ExecutorError, LLMError
+from codetree.engine.prompts import SEED_VARIANT, opening, repair, repair_bytes_bound
+from codetree.engine.tree import Node, NodeStatus
+from codetree.engine.values import CallKey, LLMCall, LLMReply, Program, Usage
+from codetree.engine.verdict import judge
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from codetree.engine.ports import LLM, Executor, Journal
+    from codetree.engine.spec import EpisodeSpec
+    from codetree.engine.values import Execution, Message
+
+_MAX_TURNS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Seedling:
+    """A node that may grow: where, from which failure, and whether its budget allows a repair turn."""
+
+    path: str
+    parent: Node | None
+    may_repair: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grower:
+    """Grows nodes of one episode through the ports. It holds no state, so nodes may grow concurrently."""
+
+    spec: EpisodeSpec
+    llm: LLM
+    executor: Executor
+    journal: Journal
+
+    def first_turn_cost(self, seedling: Seedling) -> Usage:
+        """The most that a node without a repair turn can cost."""
+        call = self._call(seedling.path, 1, opening(self.spec, seedling.path, seedling.parent))
+        return worst_case(call, self.spec.model_for(seedling.path).price, programs=1)
+
+    def repair_cost(self, seedling: Seedling) -> Usage:
+        """The most that its repair turn can add."""
+        call = self._call(seedling.path, 2, opening(self.spec, seedling.path, seedling.parent))
+        price = self.spec.model_for(seedling.path).price
+        return worst_case(call, price, extra_input_bytes=repair_bytes_bound())
+
+    def plant(self, seedling: Seedling) -> Node:
+        """The node before anything is known of it."""
+        model = self.spec.model_for(seedling.path).name
+        return Node(path=seedling.path, model=model, prompt_variant=SEED_VARIANT)
+
+    async def grow(self, seedling: Seedling) -> Node:
+        """The finished node. Outages end the node, never the episode; what the journal raises ends the episode."""
+        node = await self._generate(seedling)
+        if node.status is NodeStatus.GENERATED:
+            node = await self._run(node)
+        await self.journal.node_changed(node)
+        await self.journal.emit(_event(EventType.NODE_FINISHED, node))
+        return node
+
+    async def _generate(self, seedling: Seedling) -> Node:
+        node = self.plant(seedling)
+        messages = opening(self.spec, seedling.path, seedling.parent)
+        turns = _MAX_TURNS if seedling.may_repair else 1
+        for turn in range(1, turns + 1):
+            call = self._call(seedling.path, turn, messages)
+            try:
+                reply = await self._reply(call)
+            except LLMError as error:
+                return self._without_reply(node, call, error)
+            parsed = parse_reply(reply.text, cut_off=reply.finish_reason == "length")
+            node = self._with_reply(node, reply, parsed.thought)
+            if parsed.code is not None:
+                return replace(node, status=NodeStatus.GENERATED, code=parsed.code, error=None)
+            problem = parsed.problem or "it holds no program"
+            node = replace(node, status=NodeStatus.MALFORMED, error=f"the reply can't be run: {problem}")
+            messages = repair(messages, reply.text, problem)
+        return node
+
+    async def _run(self, node: Node) -> Node:
+        program = Program(
+            key=CallKey(node.path, node.turns),
+            code=node.code or "",
+            tools=self.spec.tools,
+            wall_seconds=self.spec.policy.program_wall_seconds,
+        )
+        try:
+            execution = await self._execution(node, program)
+        except ExecutorError as error:
+            return replace(node, status=NodeStatus.EXECUTOR_ERROR, error=str(error))
+        ran = replace(node, usage=node.usage + Usage(programs=1))
+        return judge(ran, execution, self.spec.answer_format)
+
+    async def _execution(self, node: Node, program: Program) -> Execution:
+        execution = await self.journal.recall_execution(program.key)
+        if execution is None:
+            await self.journal.node_changed(node)
+            await self.journal.emit(_event(EventType.NODE_GENERATED, node))
+            execution = await self.executor.execute(program)
+            await self.journal.record_execution(program.key, execution)
+        return execution
+
+    async def _reply(self, call: LLMCall) -> LLMReply:
+        reply = await self.journal.recall_reply(call.key)
+        if reply is None:
+            reply = await self.llm.complete(call)
+            await self.journal.record_reply(call.key, reply)
+        return reply
+
+    def _call(self, path: str, turn: int, messages: tuple[Message, ...]) -> LLMCall:
+        key = CallKey(path, turn)
+        return LLMCall(
+            key=key,
+            model=self.spec.model_for(path).name,
+            messages=messages,
+            max_output_tokens=self.spec.policy.max_output_tokens,
+            temperature=self.spec.policy.temperature,
+            seed=self.spec.seed_for(key),
+        )
+
+    def _with_reply(self, node: Node, reply: LLMReply, thought: str) -> Node:
+        used = reply.usage
+        price = self.spec.model_for(node.path).price
+        money = None if price is None else price.money_usd(used.input_tokens, used.output_tokens)
+        usage = Usage(1, 0, used.input_tokens, used.output_tokens, money, used.estimated)
+        return replace(
+            node,
+            thought=thought or node.thought,
+            turns=node.turns + 1,
+            provider=reply.provider,
+            note=reply.note,
+            usage=node.usage + usage,
+        )
+
+    def _without_reply(self, node: Node, call: LLMCall, error: LLMError) -> Node:
+        price = self.spec.model_for(node.path).price
+        used = replace(worst_case(call, price), estimated=True) if error.may_be_billed else Usage(llm_calls=1)
+        message, usage = f"{error.kind.value}: {error}", node.usage + used
+        return replace(node, status=NodeStatus.MODEL_ERROR, error=message, turns=node.turns + 1, usage=usage)
+
+
+def _event(kind: EventType, node: Node) -> Event:
+    data: dict[str, JsonValue] = {
+        "path": node.path,
+        "layer": node.layer,
+        "status": node.status.value,
+        "model": node.model,
+        "error": node.error,
+        "tokens": node.usage.tokens,
+    }
+    return Event(kind, f"{kind.value}:{node.path}", data)

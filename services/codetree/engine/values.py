@@ -1,0 +1,169 @@
+"""The values that cross the engine's ports. All are immutable and JSON-serialisable through ``codetree.codec``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import JsonValue
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """Names one model turn, and the program that came of it, within an episode: the key of record and resume."""
+
+    path: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in US dollars per million tokens."""
+
+    input_usd_per_million: float
+    output_usd_per_million: float
+
+    def money_usd(self, input_tokens: int, output_tokens: int) -> float:
+        weighted = input_tokens * self.input_usd_per_million + output_tokens * self.output_usd_per_million
+        return weighted / 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model of an episode's pool. A price of ``None`` is unknown, which is not the same as free."""
+
+    name: str
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LLMCall:
+    """One request to a model."""
+
+    key: CallKey
+    model: str
+    messages: tuple[Message, ...]
+    max_output_tokens: int
+    temperature: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of one reply; ``estimated`` when the endpoint did not report them."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class LLMReply:
+    """What a model answered. ``provider`` says who answered; ``note`` is shown to whoever reads the result."""
+
+    text: str
+    usage: TokenUsage
+    model: str
+    provider: str
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    note: str | None = None
+    attempts: int = 1
+    latency_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function a program may call, as the prompt shows it."""
+
+    signature: str
+    docstring: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Python source that is loaded before the program, inside the jail and nowhere else."""
+
+    name: str
+    description: str
+    source: str
+    functions: tuple[Function, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One complete program to execute, with the tools it may call."""
+
+    key: CallKey
+    code: str
+    tools: tuple[Tool, ...] = ()
+    wall_seconds: float = 30.0
+
+
+class ExecutionStatus(StrEnum):
+    """How the process ended. An executor that could not run the program raises ``ExecutorError`` instead."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    MEMORY_EXCEEDED = "memory_exceeded"
+    OUTPUT_EXCEEDED = "output_exceeded"
+    KILLED = "killed"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The outcome of one program. ``result_given`` tells an answer of JSON null from no answer."""
+
+    status: ExecutionStatus
+    exit_code: int | None = None
+    signal: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    result_given: bool = False
+    result: JsonValue = None
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    max_rss_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What something cost. ``money_usd`` is ``None`` when a price is unknown; ``estimated`` marks guessed tokens."""
+
+    llm_calls: int = 0
+    programs: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    money_usd: float | None = 0.0
+    estimated: bool = False
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        unknown = self.money_usd is None or other.money_usd is None
+        return Usage(
+            llm_calls=self.llm_calls + other.llm_calls,
+            programs=self.programs + other.programs,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            money_usd=None if unknown else (self.money_usd or 0.0) + (other.money_usd or 0.0),
+            estimated=self.estimated or other.estimated,
+        )

@@ -1,0 +1,47 @@
+"""Settings of the codetree service and its workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+
+from kit.settings import Settings
+
+
+class CodetreeSettings(Settings):
+    """Which model writes programs, and where they are run.
+
+    A price that is not set is unknown, not zero: episodes with a money limit are then refused.
+    """
+
+    codetree_host: str = "127.0.0.1"
+    codetree_port: int = Field(default=8002, ge=1, le=65535)
+
+    llm_base_url: str | None = None
+    llm_api_key: SecretStr | None = None
+    llm_model: str | None = None
+    llm_timeout_seconds: PositiveFloat = 120.0
+    llm_max_attempts: PositiveInt = Field(default=4, le=10)
+    llm_input_usd_per_million: float | None = Field(default=None, ge=0)
+    llm_output_usd_per_million: float | None = Field(default=None, ge=0)
+
+    sandbox_url: str = "http://127.0.0.1:8003"
+    sandbox_token: SecretStr | None = None
+    sandbox_max_attempts: PositiveInt = Field(default=6, le=20)
+
+    episode_concurrency: PositiveInt = Field(default=8, le=64)
+
+    @field_validator(
+        "llm_base_url",
+        "llm_api_key",
+        "llm_model",
+        "llm_input_usd_per_million",
+        "llm_output_usd_per_million",
+        "sandbox_token",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_not_set(cls, value: Any) -> Any:
+        """Compose files pass a variable that nobody set as an empty text."""
+        return None if value == "" else value
