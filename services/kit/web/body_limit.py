@@ -29,6 +29,7 @@ class BodyLimitMiddleware:
             await render(Request(scope), self._problem(int(declared)))(scope, receive, send)
             return
         seen_bytes = 0
+        started = False
 
         async def counted_receive() -> Message:
             nonlocal seen_bytes
@@ -38,7 +39,20 @@ class BodyLimitMiddleware:
                 raise self._problem(seen_bytes)
             return message
 
-        await self.app(scope, counted_receive, send)
+        async def send_unless_too_large(message: Message) -> None:
+            """FastAPI takes our exception for a parsing error; its answer gives way to ours."""
+            nonlocal started
+            if seen_bytes <= self.max_body_bytes or started:
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, counted_receive, send_unless_too_large)
+        except Problem:
+            if seen_bytes <= self.max_body_bytes:
+                raise
+        if seen_bytes > self.max_body_bytes and not started:
+            await render(Request(scope), self._problem(seen_bytes))(scope, receive, send)
 
     def _problem(self, size_bytes: int) -> Problem:
         error = FieldError(

@@ -34,11 +34,15 @@ def _faults(value: Any, path: str) -> Iterator[tuple[str, Any, str]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             if fault := _text_fault(key):
-                yield path, key, f"has a key that {fault}"
-            yield from _faults(item, f"{path}.{key}" if path else key)
+                yield _join(path, key), key, f"has a key that {fault}"
+            yield from _faults(item, _join(path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _faults(item, f"{path}.{index}" if path else str(index))
+            yield from _faults(item, _join(path, str(index)))
+
+
+def _join(path: str, part: str) -> str:
+    return f"{path}.{part}" if path else part
 
 
 def _text_fault(text: str) -> str | None:
