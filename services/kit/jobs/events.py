@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ARRAY, ColumnElement, Text, func, insert, literal, select, update
 
 from kit.jobs.models import Job, JobEvent
 from kit.jobs.states import ACTIVE
@@ -51,7 +51,7 @@ def log(session: Session, numbered: Sequence[tuple[UUID, int]], event: str, data
         insert(JobEvent),
         [{"job_id": job_id, "seq": seq, "type": event, "data": dict(data)} for job_id, seq in numbered],
     )
-    ids = func.unnest([str(job_id) for job_id, _ in numbered]).column_valued("id")
+    ids = func.unnest(literal([str(job_id) for job_id, _ in numbered], ARRAY(Text))).column_valued("id")
     session.execute(select(func.pg_notify(EVENTS_CHANNEL, ids)))
 
 
