@@ -56,8 +56,9 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     status: ExecutionStatus | Literal["sandbox_error"]
+    reason: str | None = None
     exit_code: int | None = None
-    signal: int | str | None = None
+    signal: str | None = None
     stdout: str = ""
     stderr: str = ""
     truncated: _Truncated = _Truncated()
@@ -147,12 +148,13 @@ def _execution(body: bytes) -> Execution:
     except (ValueError, RecursionError, ValidationError) as error:
         raise TransientError(ExecutorError("the sandbox's answer can't be read")) from error
     if answer.status == "sandbox_error":
-        reason = answer.stderr[:_MAX_MESSAGE_CHARACTERS] or "no reason given"
+        reason = (answer.reason or answer.stderr)[:_MAX_MESSAGE_CHARACTERS] or "no reason given"
         raise TransientError(ExecutorError(f"the sandbox could not run the program: {reason}"))
     return Execution(
         status=answer.status,
+        reason=storable(answer.reason) if answer.reason else None,
         exit_code=answer.exit_code,
-        signal=answer.signal if isinstance(answer.signal, int) else None,
+        signal=answer.signal,
         stdout=storable(answer.stdout),
         stderr=storable(answer.stderr),
         stdout_truncated=answer.truncated.stdout,

@@ -204,8 +204,9 @@ class ExecutionView(_View):
     """How a program ended."""
 
     status: ExecutionStatus
+    reason: str | None
     exit_code: int | None
-    signal: int | None
+    signal: str | None
     stdout: str
     stderr: str
     stdout_truncated: bool

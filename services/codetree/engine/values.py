@@ -126,11 +126,15 @@ class ExecutionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The outcome of one program. ``result_given`` tells an answer of JSON null from no answer."""
+    """The outcome of one program. ``result_given`` tells an answer of JSON null from no answer.
+
+    ``reason`` is the executor's sentence on a status that is not ``ok``; ``signal`` is a name such as SIGSEGV.
+    """
 
     status: ExecutionStatus
+    reason: str | None = None
     exit_code: int | None = None
-    signal: int | None = None
+    signal: str | None = None
     stdout: str = ""
     stderr: str = ""
     stdout_truncated: bool = False

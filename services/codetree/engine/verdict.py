@@ -38,9 +38,12 @@ def judge(node: Node, execution: Execution, answer_format: AnswerFormat) -> Node
 def _problem(execution: Execution) -> str | None:
     if execution.status is ExecutionStatus.OK:
         return None if execution.result_given else "it ended without calling final_answer(value)"
-    return _REASONS.get(execution.status) or _last_line(execution)
+    if execution.status is ExecutionStatus.ERROR:
+        return _last_line(execution.stderr) or execution.reason or f"it exited with code {execution.exit_code}"
+    return execution.reason or _REASONS[execution.status]
 
 
-def _last_line(execution: Execution) -> str:
-    lines = [line.strip() for line in execution.stderr.splitlines() if line.strip()]
-    return lines[-1][:_MAX_ERROR_CHARACTERS] if lines else f"it exited with code {execution.exit_code}"
+def _last_line(stderr: str) -> str | None:
+    """Where Python names the exception."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return lines[-1][:_MAX_ERROR_CHARACTERS] if lines else None
