@@ -25,6 +25,7 @@ def change(
     values: Mapping[str, Any],
     event: str,
     data: Mapping[str, Any],
+    key: str | None = None,
 ) -> bool:
     """Change a job where ``condition`` holds, and the active jobs that follow it; log ``event`` for each.
 
@@ -41,18 +42,27 @@ def change(
         .values(**values, event_seq=Job.event_seq + 1)
         .returning(Job.id, Job.event_seq)
     ).all()
-    log(session, [(row.id, row.event_seq) for row in numbered], event, data)
+    log(session, [(row.id, row.event_seq) for row in numbered], event, data, key)
     return True
 
 
-def log(session: Session, numbered: Sequence[tuple[UUID, int]], event: str, data: Mapping[str, Any]) -> None:
+def log(
+    session: Session,
+    numbered: Sequence[tuple[UUID, int]],
+    event: str,
+    data: Mapping[str, Any],
+    key: str | None = None,
+) -> None:
     """Append ``event`` to each job's log under the number its row was given, and wake the listeners at commit."""
-    session.execute(
-        insert(JobEvent),
-        [{"job_id": job_id, "seq": seq, "type": event, "data": dict(data)} for job_id, seq in numbered],
-    )
+    rows = [{"job_id": job_id, "seq": seq, "type": event, "data": dict(data), "key": key} for job_id, seq in numbered]
+    session.execute(insert(JobEvent), rows)
     ids = func.unnest(literal([str(job_id) for job_id, _ in numbered], ARRAY(Text))).column_valued("id")
     session.execute(select(func.pg_notify(EVENTS_CHANNEL, ids)))
+
+
+def is_logged(session: Session, job_id: UUID, key: str) -> bool:
+    """Whether the event with this key is in the job's log."""
+    return session.scalar(select(JobEvent.seq).where(JobEvent.job_id == job_id, JobEvent.key == key)) is not None
 
 
 def read(session: Session, job_id: UUID, after: int, limit: int = 500) -> Sequence[JobEvent]:

@@ -96,10 +96,14 @@ class JobEvent(Base):
     """Something that happened to a job. ``seq`` counts from 1 within the job, without gaps, in commit order."""
 
     __tablename__ = "job_events"
-    __table_args__ = ({"schema": "kit"},)
+    __table_args__ = (
+        Index("uq_job_events_key", "job_id", "key", unique=True, postgresql_where=text("key IS NOT NULL")),
+        {"schema": "kit"},
+    )
 
     job_id: Mapped[UUID] = mapped_column(ForeignKey("kit.jobs.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
     type: Mapped[str] = mapped_column(Text)
+    key: Mapped[str | None] = mapped_column(comment="names what happened, so that a resumed attempt logs it once")
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

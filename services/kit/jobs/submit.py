@@ -18,6 +18,8 @@ from kit.jobs.states import ACTIVE, JobStatus
 from kit.problems import FieldError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.orm import Session
 
 _TRIES = 5
@@ -52,8 +54,10 @@ class Accepted:
     created: bool
 
 
-def submit(session: Session, submission: Submission) -> Accepted:
+def submit(session: Session, submission: Submission, is_computed: Callable[[], bool] = lambda: False) -> Accepted:
     """Insert the job, its first event and, if it is to be computed, its outbox message.
+
+    ``is_computed`` is asked once no other active job computes the same: an identical one may just have ended.
 
     Raises ``Problem`` 422 for an idempotency key and 409 for an external id that was used with another request.
     """
@@ -62,7 +66,10 @@ def submit(session: Session, submission: Submission) -> Accepted:
         row = _row(submission, fingerprint)
         inserted = session.execute(insert(Job).values(row).on_conflict_do_nothing().returning(Job.id)).scalar()
         if inserted is not None:
-            return Accepted(_announce(session, session.get_one(Job, inserted)), created=True)
+            job = session.get_one(Job, inserted)
+            if not submission.finished and is_computed():
+                job.status, job.started_at, job.finished_at = JobStatus.SUCCEEDED, job.created_at, job.created_at
+            return Accepted(_announce(session, job), created=True)
         if (existing := _earlier(session, submission)) is not None:
             _must_match(existing, submission, fingerprint)
             return Accepted(existing, created=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
-from kit.jobs.events import change
+from kit.jobs.events import change, is_logged
 from kit.jobs.models import Job
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, HELD, JobStatus
@@ -78,10 +78,17 @@ def progress(session: Session, held: Claim, value: Mapping[str, Any]) -> None:
         raise ClaimLostError(held)
 
 
-def emit(session: Session, held: Claim, event: str, data: Mapping[str, Any]) -> None:
-    """Log an event of the work itself. Raises ``ClaimLostError``."""
-    if not change(session, held.job_id, held.holds(), {}, event, data):
+def confirm(session: Session, held: Claim) -> None:
+    """Lock the job for this transaction if this attempt still holds it. Raises ``ClaimLostError``."""
+    if session.scalar(select(Job.id).where(Job.id == held.job_id, held.holds()).with_for_update()) is None:
         raise ClaimLostError(held)
+
+
+def emit(session: Session, held: Claim, event: str, data: Mapping[str, Any], key: str | None = None) -> None:
+    """Log an event of the work itself, once if it has a ``key``. Raises ``ClaimLostError``."""
+    confirm(session, held)
+    if key is None or not is_logged(session, held.job_id, key):
+        change(session, held.job_id, held.holds(), {}, event, data, key)
 
 
 def succeed(session: Session, held: Claim) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _PROGRESS_INTERVAL_SECONDS = 0.2
 
+T = TypeVar("T")
+
 logger = get_logger(__name__)
 
 
@@ -48,6 +50,7 @@ class JobContext:
     held: Claim
     spec: dict[str, Any]
     request_id: str | None
+    started_at: datetime
     _cancelled: threading.Event
     _lost: threading.Event
     _reported_at: float = float("-inf")
@@ -75,12 +78,16 @@ class JobContext:
         with transaction(self.engine) as session:
             transitions.progress(session, self.held, value)
 
-    def emit(self, event: str, data: Mapping[str, Any], write: Callable[[Session], None] | None = None) -> None:
-        """Log an event, together with what ``write`` stores, in one transaction fenced by this attempt."""
+    def emit(self, event: str, data: Mapping[str, Any], key: str | None = None) -> None:
+        """Log an event of the work; one with a ``key`` once, however often the job is resumed."""
         with transaction(self.engine) as session:
-            transitions.emit(session, self.held, event, data)
-            if write is not None:
-                write(session)
+            transitions.emit(session, self.held, event, data, key)
+
+    def write(self, step: Callable[[Session], T]) -> T:
+        """Run ``step`` in a transaction that commits only while this attempt still holds the job."""
+        with transaction(self.engine) as session:
+            transitions.confirm(session, self.held)
+            return step(session)
 
 
 class LeaseKeeper:

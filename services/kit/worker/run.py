@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -47,7 +47,16 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
         structlog.contextvars.bound_contextvars(job_id=str(job_id), attempt=held.attempt, request_id=job.request_id),
         LeaseKeeper(engine, settings, held) as keeper,
     ):
-        context = JobContext(engine, settings, held, job.spec, job.request_id, keeper.cancelled, keeper.lost)
+        context = JobContext(
+            engine,
+            settings,
+            held,
+            job.spec,
+            job.request_id,
+            job.started_at or datetime.now(UTC),
+            keeper.cancelled,
+            keeper.lost,
+        )
         _work(engine, handler, context)
 
 
