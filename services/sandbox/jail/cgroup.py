@@ -1,0 +1,210 @@
+"""One control group a run, where the service may make them: memory and processes held to limits, and truly counted.
+
+Version 1 has one tree a controller, version 2 one tree for all. The service makes a folder of its own below the group
+it runs in, and one group a run below that. Where it may not, :func:`open_cgroups` says so and rlimits remain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from sandbox.jail.process import JailProcess
+    from sandbox.limits import Limits
+
+Version = Literal["cgroup-v1", "cgroup-v2"]
+_FOLDER = "astrolabe-sandbox"
+_CONTROLLERS = ("memory", "pids", "cpuacct")
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the kernel counted for a whole run. ``cpu_seconds`` is None where CPU time is not accounted."""
+
+    oom_kills: int
+    peak_bytes: int
+    cpu_seconds: float | None
+
+
+class RunGroup:
+    """The group of one run, as a context: made on entry, removed on exit, when its processes must be gone."""
+
+    def __init__(self, version: Version, folders: dict[str, Path], limits: Limits) -> None:
+        self._version = version
+        self._folders = folders
+        self._limits = limits
+
+    def __enter__(self) -> Self:
+        try:
+            for folder in set(self._folders.values()):
+                folder.mkdir()
+            for file, value in self._values():
+                file.write_text(str(value))
+        except OSError:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    async def enclose(self, jail: JailProcess, start_seconds: float) -> None:
+        """Wait for ``jail`` to be ready, all of it in the group.
+
+        Moving a process waits for a grace period of the kernel, 5 to 12 ms: bubblewrap is moved while it starts, and
+        PID 1 only if it was forked before that.
+        """
+        moving = asyncio.ensure_future(asyncio.to_thread(self._move, jail.pid))
+        try:
+            await jail.ready(start_seconds)
+        finally:
+            await moving
+        if not self._holds(jail.init_pid):
+            self._move(jail.init_pid)
+
+    def _move(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # then there is nothing to hold
+            for folder in set(self._folders.values()):
+                (folder / "cgroup.procs").write_text(str(pid))
+
+    def _holds(self, pid: int) -> bool:
+        return all(str(pid) in (folder / "cgroup.procs").read_text().split() for folder in set(self._folders.values()))
+
+    def counted(self) -> Counted:
+        """What has been used so far."""
+        memory = self._folders["memory"]
+        if self._version == "cgroup-v2":
+            cpu_seconds = _fields(memory / "cpu.stat").get("usage_usec", 0) / 1e6
+            return Counted(_fields(memory / "memory.events")["oom_kill"], _number(memory / "memory.peak"), cpu_seconds)
+        cpuacct = self._folders.get("cpuacct")
+        return Counted(
+            _fields(memory / "memory.oom_control").get("oom_kill", 0),
+            _number(memory / "memory.max_usage_in_bytes"),
+            _number(cpuacct / "cpuacct.usage") / 1e9 if cpuacct else None,
+        )
+
+    def _values(self) -> Iterator[tuple[Path, int]]:
+        memory, pids = self._folders["memory"], self._folders["pids"]
+        processes = self._limits.processes + 2  # and PID 1, and bubblewrap
+        yield pids / "pids.max", processes
+        if self._version == "cgroup-v2":
+            yield memory / "memory.max", self._limits.memory_bytes
+            yield memory / "memory.oom.group", 1
+            without_swap = memory / "memory.swap.max", 0
+        else:
+            yield memory / "memory.limit_in_bytes", self._limits.memory_bytes
+            without_swap = memory / "memory.memsw.limit_in_bytes", self._limits.memory_bytes
+        if without_swap[0].exists():  # absent where the kernel does not account for swap
+            yield without_swap
+
+    def _remove(self) -> None:
+        for folder in set(self._folders.values()):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+class CGroups:
+    """Where the service makes its runs' groups: one folder of its own a tree."""
+
+    def __init__(self, version: Version, parents: dict[str, Path]) -> None:
+        self.version = version
+        self._parents = parents
+        self._count = 0
+
+    def run_group(self, limits: Limits) -> RunGroup:
+        """A new group, held to ``limits``."""
+        self._count += 1
+        name = f"run-{self._count}"
+        return RunGroup(self.version, {key: parent / name for key, parent in self._parents.items()}, limits)
+
+    def close(self) -> None:
+        """Remove the service's own folders."""
+        for parent in set(self._parents.values()):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+
+def open_cgroups(proc: Path = Path("/proc/self")) -> CGroups | str:
+    """The groups this process may make, or why it may make none."""
+    own = _own_groups(proc)
+    faults = []
+    for version, attempt in (("v2", _open_v2), ("v1", _open_v1)):
+        try:
+            return attempt(own)
+        except (OSError, LookupError) as error:
+            faults.append(f"{version}: {error}")
+    return "; ".join(faults)
+
+
+def _open_v1(own: dict[str, Path]) -> CGroups:
+    parents = {}
+    for controller in _CONTROLLERS:
+        if controller in own:
+            parents[controller] = _make_folder(own[controller])
+        elif controller != "cpuacct":
+            raise LookupError(f"no {controller} controller is mounted")
+    return CGroups("cgroup-v1", parents)
+
+
+def _open_v2(own: dict[str, Path]) -> CGroups:
+    """A group of version 2 holds either processes or groups: the service moves itself one down to make room."""
+    if "" not in own:
+        raise LookupError("not mounted")
+    base = own[""]
+    if missing := {"memory", "pids"} - set((base / "cgroup.controllers").read_text().split()):
+        raise LookupError(f"no {' and '.join(sorted(missing))} controller")
+    service = base / "service"
+    service.mkdir(exist_ok=True)
+    (service / "cgroup.procs").write_text(str(os.getpid()))
+    (base / "cgroup.subtree_control").write_text("+memory +pids")
+    parent = _make_folder(base)
+    (parent / "cgroup.subtree_control").write_text("+memory +pids")
+    return CGroups("cgroup-v2", dict.fromkeys(("memory", "pids"), parent))
+
+
+def _make_folder(base: Path) -> Path:
+    """This process's folder below ``base``; those that services no longer alive left behind are removed."""
+    for left in base.glob(f"{_FOLDER}.*"):
+        if not Path("/proc", left.suffix[1:]).exists():
+            for group in (*left.glob("run-*"), left):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+    folder = base / f"{_FOLDER}.{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _own_groups(proc: Path) -> dict[str, Path]:
+    """The folder of this process's group by controller; version 2's single tree is under the empty name."""
+    paths = {}
+    for line in (proc / "cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        paths.update(dict.fromkeys(controllers.split(","), path))
+    groups = {}
+    for line in (proc / "mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        root, mount_point = before.split(" ")[3:5]
+        for controller in [""] if kind == "cgroup2" else options.split(",") if kind == "cgroup" else []:
+            if controller in paths:
+                groups[controller] = Path(mount_point, os.path.relpath(paths[controller], root))
+    return groups
+
+
+def _fields(file: Path) -> dict[str, int]:
+    pairs = (line.split() for line in file.read_text().splitlines())
+    return {name: int(value) for name, value in pairs}
+
+
+def _number(file: Path) -> int:
+    return int(file.read_text())

@@ -1,0 +1,67 @@
+"""Reading descriptors from the event loop, concurrently and within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_READ_BYTES = 1 << 16
+
+
+async def readable(descriptor: int) -> None:
+    """Wait until ``descriptor`` can be read (a pidfd: until the process ended)."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(descriptor, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+class Drain:
+    """Reads a pipe to its end as data comes, keeps the first ``limit_bytes``, and says once when there was more."""
+
+    def __init__(self, descriptor: int, limit_bytes: int, on_exceeded: Callable[[], None] | None = None) -> None:
+        self.data = bytearray()
+        self.truncated = False
+        self._descriptor = descriptor
+        self._limit_bytes = limit_bytes
+        self._on_exceeded = on_exceeded
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self._read)
+
+    def _read(self) -> None:
+        try:
+            chunk = os.read(self._descriptor, _READ_BYTES)
+        except BlockingIOError:
+            return
+        if not chunk:
+            self.stop()
+            return
+        room = self._limit_bytes - len(self.data)
+        self.data += chunk[:room]
+        if len(chunk) > room and not self.truncated:
+            self.truncated = True
+            if self._on_exceeded is not None:
+                self._on_exceeded()
+
+    async def finished(self) -> None:
+        """Wait for the end of the pipe: every process that could write to it is gone."""
+        await self._ended.wait()
+
+    def stop(self) -> None:
+        """Read no more."""
+        if not self._ended.is_set():
+            self._loop.remove_reader(self._descriptor)
+            self._ended.set()

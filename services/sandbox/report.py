@@ -1,0 +1,118 @@
+"""Reading what comes out of a jail besides its output: the guest's report, collected files, the program's result.
+
+All of it is untrusted input: sizes are bounded before it is read, and JSON is the only format parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from sandbox.jail.faults import JailStartError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pydantic import JsonValue
+
+    from sandbox.jail.process import JailProcess
+
+    Frames = Callable[[], Awaitable[tuple[bytes, bytes] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What PID 1 saw of the program's end: its wait status, and the use of the whole tree."""
+
+    wait_status: int
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedFile:
+    """A file of the working directory; ``content`` is None when ``omitted`` says why it was left out."""
+
+    path: str
+    size_bytes: int
+    content: bytes | None = None
+    omitted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the program gave to ``final_answer``, and whether its interpreter ran out of memory."""
+
+    given: bool = False
+    value: JsonValue = None
+    ran_out_of_memory: bool = False
+
+
+async def read_end(jail: JailProcess) -> Ended | None:
+    """Wait for the guest's report that the program ended; None when the guest itself is gone."""
+    frame = await jail.frame()
+    if frame is None:
+        return None
+    kind, payload = frame
+    if kind == b"X":
+        raise JailStartError(payload.decode(errors="replace"))
+    wait_status, user, system, peak_bytes = map(int, payload.split())
+    return Ended(wait_status, (user + system) / 1e6, peak_bytes)
+
+
+async def collected_files(jail: JailProcess, timeout_seconds: float) -> list[CollectedFile]:
+    """The files the guest sends, until it says there are no more or the time is up."""
+    files: list[CollectedFile] = []
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while (frame := await jail.frame()) and frame[0] != b"D":
+                files.append(_collected(*frame))
+    except TimeoutError:
+        files.append(CollectedFile("*", 0, omitted="collecting_took_too_long"))
+    return files
+
+
+def _collected(kind: bytes, payload: bytes) -> CollectedFile:
+    if kind == b"O":
+        reason, size_bytes, path = payload.split(b" ", 2)
+        return CollectedFile(path.decode(errors="replace"), int(size_bytes), omitted=reason.decode())
+    end = 4 + int.from_bytes(payload[:4], "big")
+    path, content = payload[4:end], payload[end:]
+    try:
+        return CollectedFile(path.decode(), len(content), content)
+    except UnicodeDecodeError:
+        return CollectedFile(path.decode(errors="replace"), len(content), omitted="name_is_not_utf_8")
+
+
+def parse_result(written: bytes) -> Answer:
+    """The first answer on the result pipe that is JSON; anything else a program writes there is nothing."""
+    lines = written.split(b"\n")[:-1]
+    ran_out_of_memory = b"M" in lines
+    for line in lines:
+        if line.startswith(b"A"):
+            try:
+                return Answer(given=True, value=_json(line[1:]), ran_out_of_memory=ran_out_of_memory)
+            except (ValueError, RecursionError):
+                break
+    return Answer(ran_out_of_memory=ran_out_of_memory)
+
+
+def _json(text: bytes) -> JsonValue:
+    """Strict JSON that can be sent on as strict JSON: no NaN, no infinity, no half of a surrogate pair."""
+    value: JsonValue = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    if b"\\ud" in text.lower():
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is not finite")
+    return value
