@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from codetree.engine.tree import NodeStatus
 from codetree.engine.values import ExecutionStatus
 from codetree.engine.vote import DecidedBy
 from codetree.tools.python_source import ToolSourceError, python_tool
+from kit.jobs.web.views import JobView
 
 MAX_PROGRAMS = 512
 MAX_TOOL_CHARACTERS = 256 * 1024
@@ -286,3 +287,25 @@ class SolveResult(_View):
             usage=UsageView.model_validate(result.usage),
             tree=Tree(nodes=[Node.model_validate(node) for node in result.nodes]),
         )
+
+    def answer_fields(self) -> dict[str, Any]:
+        """The fields of ``SolveView``; the error is told by the job."""
+        return {name: getattr(self, name) for name in SolveResult.model_fields if name not in {"succeeded", "error"}}
+
+
+class SolveView(JobView):
+    """An episode's job: what it came to once it has ended, and its tree as it grows.
+
+    A job whose programs gave no answer is ``failed``; ``best_attempt`` names the node that came furthest.
+    """
+
+    answer: JsonValue = None
+    decided_by: DecidedBy | None = None
+    votes: list[Vote] = Field(default=[])
+    stop_reason: StopReason | None = None
+    best_attempt: str | None = None
+    providers: list[str] = Field(default=[], description="Who wrote the programs; `offline-replay` is a recording.")
+    notes: list[str] = Field(default=[])
+    prompt_version: str | None = None
+    usage: UsageView | None = None
+    tree: Tree

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 
-from kit.settings import Settings
+from kit.settings import JobSettings, Settings
 
 
 class CodetreeSettings(Settings):
@@ -45,3 +45,7 @@ class CodetreeSettings(Settings):
     def _empty_is_not_set(cls, value: Any) -> Any:
         """Compose files pass a variable that nobody set as an empty text."""
         return None if value == "" else value
+
+
+class CodetreeServiceSettings(CodetreeSettings, JobSettings):
+    """Everything the API and its workers need."""

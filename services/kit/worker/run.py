@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,17 @@ if TYPE_CHECKING:
 
     from kit.settings import JobSettings
 
-Store = Callable[["Session"], None]
-Handler = Callable[[JobContext], Store]
-"""Does the work and returns what is to be stored with the job's success, in the same transaction."""
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the work came to. ``store`` writes it as the job ends, in one transaction; ``error`` makes it a failure."""
+
+    store: Callable[[Session], None]
+    error: Problem | None = None
+
+
+Handler = Callable[[JobContext], Outcome]
+"""Does the work of one job. What it raises decides the job's end: see ``_work``."""
 
 logger = get_logger(__name__)
 
@@ -63,10 +72,13 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
 def _work(engine: Engine, handler: Handler, context: JobContext) -> None:
     held = context.held
     try:
-        store = handler(context)
+        outcome = handler(context)
         with transaction(engine) as session:
-            transitions.succeed(session, held)
-            store(session)
+            if outcome.error is None:
+                transitions.succeed(session, held)
+            else:
+                transitions.fail(session, held, _error_of(outcome.error))
+            outcome.store(session)
     except ClaimLostError:
         logger.warning("job lost to another attempt")
     except CancelledByOwnerError:

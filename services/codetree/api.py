@@ -1,0 +1,82 @@
+"""The codetree API: POST /solve, and what every job has."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+
+from codetree import store
+from codetree.assemble import build_spec
+from codetree.llm.pool import PoolError, resolve_models
+from codetree.schemas import SolveRequest, SolveView, Tree
+from codetree.settings import CodetreeServiceSettings
+from codetree.tasks import unusable_models
+from kit.auth import Principal, require
+from kit.jobs import Submission, queries, submit
+from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router
+from kit.web.app import problem_response
+
+SERVICE = "codetree"
+PREFIX = "/solve"
+
+router = APIRouter(prefix=PREFIX, tags=["episodes"])
+Writer = Annotated[Principal, Depends(require("solve:write"))]
+Reader = Annotated[Principal, Depends(require("solve:read"))]
+
+
+def _settings(request: Request) -> CodetreeServiceSettings:
+    return cast("CodetreeServiceSettings", request.app.state.jobs.settings)
+
+
+@router.post("", status_code=202, summary="Solve a task by a tree of programs", responses={409: problem_response("")})
+async def solve(
+    body: SolveRequest,
+    caller: Writer,
+    headers: JobHeaders,
+    request: Request,
+    response: Response,
+    session: SessionDependency,
+) -> SolveView:
+    """Accept an episode. 202 with `Location`; the same `Idempotency-Key` or `external_id` answers the same job."""
+    settings = _settings(request)
+    try:
+        async with resolve_models(body.models, settings) as pool:
+            build_spec(body, pool, settings)
+    except PoolError as error:
+        raise unusable_models(error) from error
+    submission = Submission(
+        service=SERVICE,
+        owner=caller.owner,
+        spec=body.model_dump(mode="json", exclude={"external_id"}),
+        max_attempts=settings.max_attempts,
+        labels=body.labels,
+        external_id=body.external_id,
+        idempotency_key=headers.idempotency_key,
+        request_id=request.state.request_id,
+    )
+    outcome = await session.run_sync(submit, submission)
+    if outcome.created:
+        await session.run_sync(store.add_episode, outcome.job.id)
+    view = (await session.run_sync(store.views, [outcome.job]))[0]
+    return accepted(response, outcome.job, view)
+
+
+@router.get("/{job_id}/tree", responses={404: problem_response("There is no such job, or it is not yours")})
+async def read_tree(job_id: UUID, caller: Reader, session: SessionDependency) -> Tree:
+    """The tree as it stands: every node with its thought, program, execution and answer."""
+    await session.run_sync(queries.get, SERVICE, caller.owner, job_id)
+    return await session.run_sync(store.tree, job_id)
+
+
+def make_app(settings: CodetreeServiceSettings) -> FastAPI:
+    """The application."""
+    jobs = job_router(service=SERVICE, prefix=PREFIX, noun="episodes", scope="solve", view=SolveView, views=store.views)
+    return create_job_app(
+        service=SERVICE,
+        title="Astrolabe codetree",
+        settings=settings,
+        host=settings.codetree_host,
+        routers=[router, jobs],
+    )

@@ -1,0 +1,31 @@
+"""``python -m codetree``: the API and its workers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import typer
+
+from codetree.api import SERVICE, make_app
+from codetree.settings import CodetreeServiceSettings
+from codetree.tasks import solve
+from kit import log, web, worker
+from kit.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def serve() -> None:
+    """Serve the API."""
+    settings = load_settings(CodetreeServiceSettings)
+    log.configure(settings, SERVICE)
+    web.serve(make_app(settings), settings.codetree_host, settings.codetree_port)
+
+
+@app.command("worker")
+def run_worker() -> None:
+    """Run episodes."""
+    settings = load_settings(CodetreeServiceSettings)
+    log.configure(settings, f"{SERVICE}-worker")
+    worker.serve(SERVICE, settings, partial(solve, settings))

@@ -1,0 +1,76 @@
+"""The worker's side: run an episode, resuming what earlier attempts at it recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from codetree import store
+from codetree.assemble import build_spec, sandbox_executor
+from codetree.engine.episode import run_episode
+from codetree.engine.outcome import StopReason
+from codetree.journal import DatabaseJournal
+from codetree.llm.pool import PoolError, resolve_models
+from codetree.schemas import SolveRequest
+from kit.problems import FieldError, Problem, invalid_request
+from kit.worker import JobContext, Outcome, TransientError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from codetree.engine.outcome import EpisodeResult
+    from codetree.settings import CodetreeServiceSettings
+
+_CANCEL_CHECK_SECONDS = 0.2
+
+
+def solve(settings: CodetreeServiceSettings, context: JobContext) -> Outcome:
+    """Run the job's episode. An outage of the sandbox sends the job back to the queue while attempts are left."""
+    result = asyncio.run(_watched(settings, context))
+    attempts_left = context.held.attempt < settings.max_attempts
+    if result.stop_reason is StopReason.EXECUTOR_ERROR and attempts_left:
+        raise TransientError(result.error or "the sandbox is away")
+    return Outcome(partial(_store, context, result), None if result.succeeded else _no_answer(result))
+
+
+def _store(context: JobContext, result: EpisodeResult, session: Session) -> None:
+    store.save_result(session, context.job_id, result)
+
+
+async def _watched(settings: CodetreeServiceSettings, context: JobContext) -> EpisodeResult:
+    """The episode, ended early when its owner cancels it or another attempt took it over."""
+    episode = asyncio.create_task(_episode(settings, context))
+    try:
+        while not episode.done():
+            context.check()
+            await asyncio.wait({episode}, timeout=_CANCEL_CHECK_SECONDS)
+    finally:
+        episode.cancel()
+        await asyncio.wait({episode})
+    return episode.result()
+
+
+async def _episode(settings: CodetreeServiceSettings, context: JobContext) -> EpisodeResult:
+    request = SolveRequest.model_validate(context.spec, strict=False)
+    journal = await asyncio.to_thread(DatabaseJournal, context)
+    elapsed_seconds = (datetime.now(UTC) - context.started_at).total_seconds()
+    try:
+        async with resolve_models(request.models, settings) as pool, sandbox_executor(settings) as executor:
+            spec = build_spec(request, pool, settings)
+            return await run_episode(
+                spec, llm=pool, executor=executor, journal=journal, elapsed_seconds=elapsed_seconds
+            )
+    except PoolError as error:
+        raise unusable_models(error) from error
+
+
+def unusable_models(error: PoolError) -> Problem:
+    """The 422 for models that can't serve a request."""
+    return invalid_request([FieldError(field=error.field, message=str(error))])
+
+
+def _no_answer(result: EpisodeResult) -> Problem:
+    detail = f"{result.error} (stopped: {result.stop_reason.value})" if result.error else result.stop_reason.value
+    return Problem(200, "no-answer", "No program gave an answer", detail)
