@@ -47,28 +47,31 @@ class _ListQuery(BaseModel):
 def job_router(*, service: str, prefix: str, noun: str, scope: str, view: type[JobView], views: Views) -> APIRouter:
     """The common endpoints of ``service``'s jobs under ``prefix``."""
     router = APIRouter(prefix=prefix, tags=[noun])
-    Reader = Annotated[Principal, Depends(require(f"{scope}:read"))]  # noqa: N806 - it is a type
-    Writer = Annotated[Principal, Depends(require(f"{scope}:write"))]  # noqa: N806
+    # Defaults, not annotations: FastAPI could not resolve names that are local to this function.
+    reader = Depends(require(f"{scope}:read"))
+    writer = Depends(require(f"{scope}:write"))
 
-    async def owned_job(job_id: UUID, caller: Reader, request: Request) -> Job:
+    async def owned_job(job_id: UUID, request: Request, caller: Principal = reader) -> Job:
         async with async_transaction(state_of(request).engine) as session:
             return await session.run_sync(queries.get, service, caller.owner, job_id)
 
-    Owned = Annotated[Job, Depends(owned_job)]  # noqa: N806
+    owned = Depends(owned_job)
 
     @router.get("", summary=f"List {noun}")
-    async def list_jobs(caller: Reader, query: Annotated[_ListQuery, Query()], session: SessionDependency) -> JobList:
+    async def list_jobs(
+        query: Annotated[_ListQuery, Query()], session: SessionDependency, caller: Principal = reader
+    ) -> JobList:
         chosen = JobFilter(service, caller.owner, query.status, _labels(query.label), query.sort == "-created_at")
         rows, following = await session.run_sync(queries.page, chosen, query.cursor, query.limit)
         return JobList(items=[JobView(**job_fields(job, prefix)) for job in rows], next_cursor=following)
 
     @router.get("/{job_id}", response_model=view, responses=_NOT_FOUND, summary="Read a job, or wait for its end")  # noqa: FAST003 - `owned_job` reads it
     async def read_job(
-        job: Owned,
         request: Request,
         response: Response,
         wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for the end.")] = 0,
         if_none_match: Annotated[str | None, Header()] = None,
+        job: Job = owned,
     ) -> Any:
         state = state_of(request)
         if wait:
@@ -86,15 +89,17 @@ def job_router(*, service: str, prefix: str, noun: str, scope: str, view: type[J
         summary="Follow a job as server-sent events; `Last-Event-ID` resumes",
     )
     async def follow_job(
-        job: Owned,
         request: Request,
         last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1, description="The last event seen.")] = 0,
+        job: Job = owned,
     ) -> AsyncIterator[ServerSentEvent]:
         async for event in _follow(state_of(request), job.id, last_event_id):
             yield event
 
     @router.post("/{job_id}/cancel", status_code=202, responses={**_NOT_FOUND, 409: problem_response("It has ended")})
-    async def cancel_job(job_id: UUID, caller: Writer, session: SessionDependency, response: Response) -> JobView:
+    async def cancel_job(
+        job_id: UUID, session: SessionDependency, response: Response, caller: Principal = writer
+    ) -> JobView:
         """Stop a job. While a worker holds it the answer says `cancelling`; a second call changes nothing."""
         job = await session.run_sync(queries.get, service, caller.owner, job_id)
         await session.run_sync(transitions.cancel, job_id)
