@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 from astrolabe.config import Service
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from astrolabe.models import JobStatus
 
 StateT = TypeVar("StateT", bound=JobState)
+StateT_co = TypeVar("StateT_co", bound=JobState, covariant=True)
 
 ANSWER_SECONDS = 30.0
 """How long any answer may take, beyond what a request itself asks to wait."""
@@ -31,17 +33,17 @@ Sort = Literal["created_at", "-created_at"]
 
 
 @dataclass(frozen=True, slots=True)
-class JobKind(Generic[StateT]):
+class JobKind(Generic[StateT_co]):
     """A kind of job: which service does it, under which path, and what it answers."""
 
     service: Service
     path: str
-    state: type[StateT]
+    state: type[StateT_co]
 
 
 PLANS: JobKind[Plan] = JobKind(Service.PLANNER, "/plans", Plan)
 EPISODES: JobKind[Episode] = JobKind(Service.CODETREE, "/solve", Episode)
-KINDS: tuple[JobKind[Plan] | JobKind[Episode], ...] = (PLANS, EPISODES)
+KINDS: tuple[JobKind[JobState], ...] = (PLANS, EPISODES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,12 @@ def read_job(kind: JobKind[StateT], job_id: str, wait_seconds: float = 0.0) -> C
     """Read a job, as soon as it has ended or ``wait_seconds`` have passed."""
     wait_seconds = min(wait_seconds, LONGEST_WAIT_SECONDS)
     params = [("wait", f"{wait_seconds:.3f}")] if wait_seconds > 0 else []
-    return Call(kind.service, "GET", f"{kind.path}/{job_id}", params=params, read_seconds=ANSWER_SECONDS + wait_seconds)
+    return Call(kind.service, "GET", _path(kind, job_id), params=params, read_seconds=ANSWER_SECONDS + wait_seconds)
 
 
 def cancel_job(kind: JobKind[StateT], job_id: str) -> Call:
     """Stop a job."""
-    return Call(kind.service, "POST", f"{kind.path}/{job_id}/cancel")
+    return Call(kind.service, "POST", f"{_path(kind, job_id)}/cancel")
 
 
 def follow_job(kind: JobKind[StateT], job_id: str, last_event_id: int) -> Call:
@@ -85,7 +87,11 @@ def follow_job(kind: JobKind[StateT], job_id: str, last_event_id: int) -> Call:
     headers = {"Accept": "text/event-stream"}
     if last_event_id:
         headers["Last-Event-ID"] = str(last_event_id)
-    return Call(kind.service, "GET", f"{kind.path}/{job_id}/events", headers=headers, read_seconds=SILENCE_SECONDS)
+    return Call(kind.service, "GET", f"{_path(kind, job_id)}/events", headers=headers, read_seconds=SILENCE_SECONDS)
+
+
+def _path(kind: JobKind[StateT], job_id: str) -> str:
+    return f"{kind.path}/{quote(job_id, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)

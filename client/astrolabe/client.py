@@ -30,21 +30,22 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 StateT = TypeVar("StateT", bound=JobState)
+StateT_co = TypeVar("StateT_co", bound=JobState, covariant=True)
 
 
-class Job(JobHandle[StateT]):
+class Job(JobHandle[StateT_co]):
     """A job and the last that is known of it; its methods ask the service."""
 
-    def __init__(self, client: Client, kind: JobKind[StateT], snapshot: Snapshot[StateT]) -> None:
+    def __init__(self, client: Client, kind: JobKind[StateT_co], snapshot: Snapshot[StateT_co]) -> None:
         super().__init__(kind, snapshot)
         self._client = client
 
-    def refresh(self) -> StateT:
+    def refresh(self) -> StateT_co:
         """The job as it stands now."""
         self.snapshot = self._client.run(self._client.operations.read(self.kind, self.id))
         return self.state
 
-    def wait(self, timeout_seconds: float | None = None) -> StateT:
+    def wait(self, timeout_seconds: float | None = None) -> StateT_co:
         """The job with its result. Raises ``JobFailedError``, ``JobCancelledError`` or ``WaitTimeoutError``."""
         self.snapshot = self._client.run(self._client.operations.wait(self.kind, self.id, timeout_seconds))
         return self.result()

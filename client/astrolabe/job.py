@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from astrolabe.calls import JobKind
     from astrolabe.operations import Snapshot
 
-StateT = TypeVar("StateT", bound=JobState)
+StateT_co = TypeVar("StateT_co", bound=JobState, covariant=True)
 
 
-class JobHandle(Generic[StateT]):
+class JobHandle(Generic[StateT_co]):
     """A job and the last that is known of it."""
 
-    def __init__(self, kind: JobKind[StateT], snapshot: Snapshot[StateT]) -> None:
+    def __init__(self, kind: JobKind[StateT_co], snapshot: Snapshot[StateT_co]) -> None:
         self.kind = kind
         self.snapshot = snapshot
         self.ended_at_once = snapshot.state.ended
@@ -31,7 +31,7 @@ class JobHandle(Generic[StateT]):
         return self.state.status
 
     @property
-    def state(self) -> StateT:
+    def state(self) -> StateT_co:
         return self.snapshot.state
 
     @property
@@ -39,7 +39,7 @@ class JobHandle(Generic[StateT]):
         """The job as the JSON object its service sent."""
         return self.snapshot.raw
 
-    def result(self) -> StateT:
+    def result(self) -> StateT_co:
         """The ended job with its result. Raises ``JobFailedError``, or ``JobCancelledError`` which is one."""
         if self.status is JobStatus.CANCELLED:
             raise JobCancelledError(self.state)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 StateT = TypeVar("StateT", bound=JobState)
+StateT_co = TypeVar("StateT_co", bound=JobState, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ Operation: TypeAlias = Generator[Step, Outcome, ResultT]
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot(Generic[StateT]):
+class Snapshot(Generic[StateT_co]):
     """A job at one moment: as a model, and as the JSON object the service sent."""
 
-    state: StateT
+    state: StateT_co
     raw: dict[str, Any]
 
 

@@ -91,6 +91,7 @@ class Plan(JobState):
     candidates: Many[Candidate] = ()
     frontier: Many[Candidate] = ()
     search: SearchSummary | None = None
+    reasons: Many[str] = ()
     cached: bool | None = None
 
 

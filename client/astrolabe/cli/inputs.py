@@ -1,0 +1,54 @@
+"""Read requests from files and standard input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astrolabe.cli.failures import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STANDARD_INPUT = "-"
+
+
+def read_request(source: str) -> dict[str, Any]:
+    """The JSON object in the file ``source``, or in standard input for ``-``."""
+    name = "standard input" if source == STANDARD_INPUT else source
+    try:
+        request = json.loads(_read(source, name))
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"{name}: line {error.lineno}, column {error.colno}: {error.msg}; is it JSON?") from error
+    except RecursionError as error:
+        raise BadInputError(f"{name}: nested too deeply for a request.") from error
+    if not isinstance(request, dict):
+        raise BadInputError(f"{name}: a request is a JSON object, not {_kind(request)}.")
+    return request
+
+
+def _read(source: str, name: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if source == STANDARD_INPUT else Path(source).read_bytes()
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{name}: byte {error.start} is not UTF-8; save the file as UTF-8.") from error
+    except OSError as error:
+        raise BadInputError(f"{name}: cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
+        raise BadInputError(f"{source!r} is not a path ({error}).") from error
+
+
+def _kind(value: object) -> str:
+    return "an array" if isinstance(value, list) else f"{json.dumps(value)[:40]}"
+
+
+def read_labels(given: Sequence[str]) -> dict[str, str]:
+    """Labels from ``key=value`` arguments."""
+    pairs = [label.partition("=") for label in given]
+    for label, (key, equals, _) in zip(given, pairs, strict=True):
+        if not (key and equals):
+            raise BadInputError(f"--label {label!r}: write it as key=value.")
+    return {key: value for key, _, value in pairs}
