@@ -144,7 +144,7 @@ def _request(program: Program) -> dict[str, JsonValue]:
 
 def _execution(body: bytes) -> Execution:
     try:
-        answer = _Answer.model_validate(json.loads(body))
+        answer = _Answer.model_validate(storable_json(json.loads(body)))
     except (ValueError, RecursionError, ValidationError) as error:
         raise TransientError(ExecutorError("the sandbox's answer can't be read")) from error
     if answer.status == "sandbox_error":
@@ -152,15 +152,15 @@ def _execution(body: bytes) -> Execution:
         raise TransientError(ExecutorError(f"the sandbox could not run the program: {reason}"))
     return Execution(
         status=answer.status,
-        reason=storable(answer.reason) if answer.reason else None,
+        reason=answer.reason,
         exit_code=answer.exit_code,
         signal=answer.signal,
-        stdout=storable(answer.stdout),
-        stderr=storable(answer.stderr),
+        stdout=answer.stdout,
+        stderr=answer.stderr,
         stdout_truncated=answer.truncated.stdout,
         stderr_truncated=answer.truncated.stderr,
         result_given=answer.result_given,
-        result=storable_json(answer.result),
+        result=answer.result,
         wall_ms=answer.usage.wall_ms,
         cpu_ms=answer.usage.cpu_ms,
         max_rss_bytes=answer.usage.max_rss_bytes,

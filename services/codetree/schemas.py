@@ -154,7 +154,7 @@ class SolveRequest(_Request):
 
     task: Text = Field(min_length=1, max_length=32 * 1024, examples=["What is the 100th prime?"])
     tools: list[ToolRequest] = Field(default=[], max_length=32)
-    models: list[Annotated[Text, StringConstraints(min_length=1, max_length=200)]] = Field(
+    models: list[Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)]] = Field(
         default=[], max_length=16, examples=[["offline:demo"]], description="empty: the configured model"
     )
     policy: PolicyRequest = TreePolicyRequest(kind="tree")
@@ -162,8 +162,8 @@ class SolveRequest(_Request):
     seed: int | None = Field(default=None, ge=0, le=2**53)
     answer_format: AnswerFormatRequest = AnswerFormatRequest()
     labels: dict[
-        Annotated[Text, StringConstraints(min_length=1, max_length=63)],
-        Annotated[Text, StringConstraints(max_length=255)],
+        Annotated[str, StringConstraints(min_length=1, max_length=63), AfterValidator(_without_nul)],
+        Annotated[str, StringConstraints(max_length=255), AfterValidator(_without_nul)],
     ] = Field(default={}, max_length=32)
     external_id: Text | None = Field(default=None, min_length=1, max_length=255)
 

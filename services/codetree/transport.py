@@ -85,7 +85,9 @@ def _error_of(state: tenacity.RetryCallState) -> TransientError:
     return error
 
 
-_back_off = tenacity.wait_exponential_jitter(initial=_FIRST_WAIT_SECONDS, max=MAX_WAIT_SECONDS, jitter=_JITTER_SECONDS)
+_back_off = tenacity.wait_exponential_jitter(
+    multiplier=_FIRST_WAIT_SECONDS, max=MAX_WAIT_SECONDS, jitter=_JITTER_SECONDS
+)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -62,7 +62,7 @@ class Replies:
         reply = self._script(call.key.path, call.key.turn)
         if isinstance(reply, LLMError):
             raise reply
-        chance = random.Random(f"tokens/{call.key.path}/{call.key.turn}")
+        chance = random.Random(f"tokens/{call.key.path}/{call.key.turn}")  # noqa: S311 - reproducible
         usage = TokenUsage(chance.randint(1, token_bound(call.messages)), chance.randint(1, call.max_output_tokens))
         return LLMReply(reply, usage, model=call.model, provider="test")
 
@@ -99,7 +99,7 @@ def by_chance(seed: int) -> Callable[[str, int], str | LLMError]:
     """A script in which every node's fate is drawn once, from the seed and its path."""
 
     def script(path: str, turn: int) -> str | LLMError:
-        fate = random.Random(f"{seed}/{path}").choice(OUTCOMES)
+        fate = random.Random(f"{seed}/{path}").choice(OUTCOMES)  # noqa: S311 - reproducible
         if fate == "no model":
             return LLMError(LLMErrorKind.SERVER_ERROR, "down", may_be_billed=path.endswith("1"))
         if fate == "malformed" or (fate == "late" and turn == 1):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 DEFAULT_TOLERANCE = 1e-6
+MAX_DEPTH = 64
 
 
 class AnswerType(StrEnum):
@@ -43,12 +44,29 @@ class WrongAnswerTypeError(ValueError):
 
 def coerce(value: JsonValue, answer_format: AnswerFormat) -> JsonValue:
     """``value`` in the asked form. Raises ``WrongAnswerTypeError`` with a sentence a model can act on."""
+    if _depth(value) > MAX_DEPTH:
+        raise WrongAnswerTypeError(f"final_answer was given a value nested deeper than {MAX_DEPTH} levels")
     try:
         return _COERCE[answer_format.type](value)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         shown = json.dumps(value, ensure_ascii=False)[:200]
         message = f"final_answer was given {shown}, which is not a {answer_format.type.value} as the task asks"
         raise WrongAnswerTypeError(message) from error
+
+
+def _depth(value: JsonValue) -> int:
+    """Levels of nesting, found without recursion: the value is a program's."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        below: list[JsonValue] = []
+        for item in level:
+            if isinstance(item, list):
+                below += item
+            elif isinstance(item, dict):
+                below += item.values()
+        level = below
+    return depth
 
 
 def _string(value: JsonValue) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, ValidationError
 
 from codetree.engine.values import LLMReply, TokenUsage
-from codetree.text import storable
+from codetree.text import storable, storable_json
 
 if TYPE_CHECKING:
     from codetree.engine.values import LLMCall
@@ -74,19 +74,19 @@ def request_body(call: LLMCall) -> dict[str, JsonValue]:
 def parse_completion(body: bytes, call: LLMCall, *, provider: str) -> LLMReply:
     """The reply in ``body``; tokens are estimated, and marked so, when none are reported. Raises ``BadReplyError``."""
     try:
-        completion = _Completion.model_validate_json(body)
-    except ValidationError as error:
+        completion = _Completion.model_validate(storable_json(_json(body)))
+    except (ValidationError, RecursionError) as error:
         raise BadReplyError(error_message(body) or "the reply is not a chat completion") from error
     choice = completion.choices[0]
-    text = storable(choice.message.text)
+    text = choice.message.text
     reasoning = choice.message.reasoning_content or choice.message.reasoning
     return LLMReply(
         text=text,
         usage=_reported(completion.usage) or estimate(call, text, reasoning or ""),
-        model=storable(completion.model or call.model),
+        model=completion.model or call.model,
         provider=provider,
-        reasoning=storable(reasoning) if reasoning else None,
-        finish_reason=storable(choice.finish_reason) if choice.finish_reason else None,
+        reasoning=reasoning or None,
+        finish_reason=choice.finish_reason,
     )
 
 

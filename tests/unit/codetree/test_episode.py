@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.episodes import Lines, Replies, spec, written
 
 from codetree.engine import (
     AnswerFormat,
@@ -26,12 +28,11 @@ from codetree.engine import (
     one_program,
     run_episode,
 )
-from tests.support.episodes import Lines, Replies, spec, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from codetree.engine import EpisodeSpec
+    from codetree.engine import EpisodeSpec, LLMCall, LLMReply
 
 
 def tree_of(fates: Mapping[str, str], default: str = "crash Boom") -> Replies:
@@ -49,7 +50,11 @@ def paths(result: EpisodeResult) -> list[str]:
 def test_a_tree_whose_roots_succeed_does_not_grow() -> None:
     result = run(spec(), tree_of({}, "answer 7"))
     assert paths(result) == ["1", "2", "3"]
-    assert (result.answer, result.decided_by, result.stop_reason) == ("7", DecidedBy.UNANIMITY, StopReason.ALL_SUCCEEDED)
+    assert (result.answer, result.decided_by, result.stop_reason) == (
+        "7",
+        DecidedBy.UNANIMITY,
+        StopReason.ALL_SUCCEEDED,
+    )
 
 
 def test_only_failed_nodes_are_expanded_and_breadth_first() -> None:
@@ -177,7 +182,7 @@ def test_a_repair_turn_is_not_taken_from_a_sibling() -> None:
 
 def test_the_wall_clock_abandons_what_is_in_flight_and_votes_on_the_rest() -> None:
     class Stalling(Replies):
-        async def complete(self, call):  # type: ignore[no-untyped-def]
+        async def complete(self, call: LLMCall) -> LLMReply:
             if call.key.path == "2":
                 await asyncio.Event().wait()
             return await super().complete(call)
@@ -201,14 +206,12 @@ def test_time_used_before_a_resume_counts() -> None:
 
 def test_concurrency_is_bounded() -> None:
     class Slow(Replies):
-        async def complete(self, call):  # type: ignore[no-untyped-def]
+        async def complete(self, call: LLMCall) -> LLMReply:
             reply = await super().complete(call)
             await asyncio.sleep(0.001)
             return reply
 
-    import random
-
-    replies = Slow(lambda *_: written("answer 7"), random.Random(1))
+    replies = Slow(lambda *_: written("answer 7"), random.Random(1))  # noqa: S311 - a reproducible schedule
     run(spec(policy=many_programs(32), concurrency=4), replies)
     assert 1 < replies.most_in_flight <= 4
 
@@ -216,8 +219,9 @@ def test_concurrency_is_bounded() -> None:
 def test_cancellation_propagates() -> None:
     async def cancelled() -> None:
         class Forever(Replies):
-            async def complete(self, call):  # type: ignore[no-untyped-def]
+            async def complete(self, call: LLMCall) -> LLMReply:
                 await asyncio.Event().wait()
+                return await super().complete(call)
 
         task = asyncio.create_task(run_episode(spec(), llm=Forever(lambda *_: ""), executor=Lines()))
         await asyncio.sleep(0)

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.episodes import Lines, Replies, by_chance, spec
 
 from codetree.engine import Limits, MemoryJournal, ModelSpec, Price, TreePolicy, run_episode
 from codetree.engine.tree import GROWING, NodeStatus
-from tests.support.episodes import Lines, Replies, by_chance, spec
 
 if TYPE_CHECKING:
     from codetree.engine import CallKey, EpisodeResult, EpisodeSpec
 
 SEEDS = st.integers(0, 10_000)
-POLICIES = st.builds(TreePolicy, root_width=st.integers(1, 3), branching=st.integers(1, 3), max_layers=st.integers(1, 3))
+POLICIES = st.builds(
+    TreePolicy, root_width=st.integers(1, 3), branching=st.integers(1, 3), max_layers=st.integers(1, 3)
+)
 LIMITS = st.builds(
     Limits,
     money_usd=st.none() | st.floats(0, 0.2),
@@ -29,7 +31,9 @@ LIMITS = st.builds(
 PRICED = (ModelSpec("cheap", Price(0.5, 1.5)), ModelSpec("dear", Price(3.0, 15.0)))
 
 
-async def grown(of: EpisodeSpec, seed: int, journal: Any = None, schedule: random.Random | None = None) -> EpisodeResult:
+async def grown(
+    of: EpisodeSpec, seed: int, journal: Any = None, schedule: random.Random | None = None
+) -> EpisodeResult:
     return await run_episode(of, llm=Replies(by_chance(seed), schedule), executor=Lines(schedule), journal=journal)
 
 
@@ -71,7 +75,7 @@ def test_the_result_does_not_depend_on_who_answers_first(
 ) -> None:
     one = spec(policy=policy, limits=limits, models=PRICED, concurrency=1)
     many = spec(policy=policy, limits=limits, models=PRICED, concurrency=concurrency)
-    assert asyncio.run(grown(one, seed)) == asyncio.run(grown(many, seed, schedule=random.Random(schedule)))
+    assert asyncio.run(grown(one, seed)) == asyncio.run(grown(many, seed, schedule=random.Random(schedule)))  # noqa: S311 - reproducible
 
 
 class WorkerKilled(BaseException):
