@@ -22,20 +22,27 @@ class Event:
     detail: str
 
     @property
-    def fatal(self) -> bool:
-        return self.what == "gave up"
+    def title(self) -> str:
+        return self.part.replace("-", " ")
+
+    @property
+    def ended(self) -> bool:
+        return self.what == "exited"
+
+    @property
+    def came_up(self) -> bool:
+        return self.what == "success"
 
     def sentence(self) -> str:
         """One line for the terminal."""
-        title = self.part.replace("-", " ")
         match self.what:
             case "exited":
                 reason = self.detail.strip("()").split(";")[0]
-                return f"{title} ended ({reason}); restarting it"
+                return f"{self.title} ended ({reason}); restarting it"
             case "success":
-                return f"{title} runs"
+                return f"{self.title} runs"
             case _:
-                return f"{title} ends again and again; given up"
+                return f"{self.title} ends again and again; given up"
 
 
 class EventLog:

@@ -5,27 +5,32 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 import httpx
 
 from devstack import spawn
 from devstack.errors import DevstackError
-from devstack.parts import MIGRATE, PARTS, SERVICES, port_variable, url_variable
+from devstack.parts import MIGRATE, PARTS, port_variable, url_variable
 from devstack.stores.folder import CHECKOUT
 from devstack.stores.ports import LOOPBACK, is_free
 from devstack.supervision import Supervisor
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from devstack.events import Event
+    from devstack.parts import Part
     from devstack.signals import StopSignals
     from devstack.stores import Stores
 
 MIGRATE_SECONDS = 120.0
 READY_SECONDS = 90.0
+# A part may lose a race once while everything starts at once; twice means that it cannot start.
+ENDS_TOLERATED = 2
 LOOK_SECONDS = 0.2
 LOG_LINES_SHOWN = 15
 END = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
@@ -35,19 +40,29 @@ class Stack:
     """Runs on started ``stores``; stops the parts, and not the stores, when the ``with`` block ends."""
 
     def __init__(
-        self, stores: Stores, ports: Mapping[str, int], signals: StopSignals, say: Callable[[str], None]
+        self,
+        stores: Stores,
+        ports: Mapping[str, int],
+        signals: StopSignals,
+        say: Callable[[str], None],
+        *,
+        parts: Sequence[Part] = PARTS,
+        migrate: Sequence[str] = MIGRATE,
     ) -> None:
         self._stores = stores
         self._ports = ports
         self._signals = signals
         self._say = say
         self._folder = stores.folder
-        self._supervisor = Supervisor(self._folder.path, self._folder.logs, CHECKOUT, PARTS)
+        self._migrate_command = [sys.executable, "-m", *migrate]
+        self._parts = parts
+        self._ends: Counter[str] = Counter()
+        self._supervisor = Supervisor(self._folder.path, self._folder.logs, CHECKOUT, parts)
 
     @property
     def addresses(self) -> dict[str, str]:
         """Where each service listens."""
-        return {service: f"http://{LOOPBACK}:{self._ports[service]}" for service in SERVICES}
+        return {service: f"http://{LOOPBACK}:{port}" for service, port in self._ports.items()}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -80,15 +95,14 @@ class Stack:
     def run(self, command: Sequence[str], seconds: float, **more: str) -> int:
         """Run one command beside the stack, in the terminal, and return its exit status."""
         process = spawn.spawn(command, dies_by=signal.SIGTERM, cwd=CHECKOUT, env=self.environment | more)
-        return self._finish(process, seconds)
+        return self._finish(process, seconds, self._watch_strictly)
 
     def watch(self) -> None:
         """One look: revive what died and say so. Raises StopRequestedError when a stop was asked for."""
         self._signals.check()
-        for event in self._supervisor.new_events():
-            self._say(event.sentence())
-            if event.fatal:
-                self._say(self._log_tail(event.part))
+        for event in self._new_events():
+            if event.ended:
+                self._say(f"its log: {self._folder.logs / event.part}.log")
         for name in self._stores.revive():
             self._say(f"{name} had died; it runs again on its data")
         if not self._supervisor.alive:
@@ -111,51 +125,73 @@ class Stack:
 
     def _migrate(self) -> None:
         log = self._folder.logs / "migrate.log"
-        module, *arguments = MIGRATE
         process = spawn.spawn(
-            [sys.executable, "-m", module, *arguments],
+            self._migrate_command,
             dies_by=signal.SIGTERM,
             cwd=CHECKOUT,
             env=self.environment,
             log=log,
         )
-        if self._finish(process, MIGRATE_SECONDS, look=self._signals.check) != 0:
+        if self._finish(process, MIGRATE_SECONDS, self._signals.check) != 0:
             raise DevstackError(f"the migrations failed:\n{self._log_tail('migrate')}")
 
-    def _finish(self, process: subprocess.Popen[bytes], seconds: float, look: Callable[[], None] | None = None) -> int:
-        """Wait for ``process`` while keeping an eye on the rest; end it when time is up or a stop is asked for."""
+    def _watch_strictly(self) -> None:
+        self.watch()
+        self._refuse_parts_that_keep_ending()
+
+    def _refuse_parts_that_keep_ending(self) -> None:
+        for name, times in self._ends.items():
+            if times >= ENDS_TOLERATED:
+                title = name.replace("-", " ")
+                raise DevstackError(f"the {title} cannot run; the end of its log:\n{self._log_tail(name)}")
+
+    def _finish(self, process: subprocess.Popen[bytes], seconds: float, look: Callable[[], None]) -> int:
+        """Wait for ``process``, looking at the rest meanwhile; end it when time is up or a stop is asked for."""
         remaining = seconds
         try:
             while not spawn.exited_within(process, LOOK_SECONDS) and remaining > 0:
                 remaining -= LOOK_SECONDS
-                (look or self.watch)()
+                look()
         finally:
             if process.poll() is None:
                 spawn.end(process, END, lambda: self._signals.hurried)
         return process.returncode
 
     def _wait_until_ready(self) -> None:
+        """Return when supervisord calls every part running and every service says it is ready."""
+        starting = {part.name for part in self._parts}
         waiting = dict(self.addresses)
         remaining = READY_SECONDS
         with httpx.Client(timeout=2, trust_env=False) as client:
-            while waiting and remaining > 0:
-                self._look_during_start()
+            while (starting or waiting) and remaining > 0:
+                starting -= self._look_during_start()
                 for service in [name for name, address in waiting.items() if _is_ready(client, address)]:
                     self._say(f"{service} is ready at {waiting.pop(service)}")
                 self._signals.pause(LOOK_SECONDS)
                 remaining -= LOOK_SECONDS
-        if waiting:
-            service = next(iter(waiting))
-            raise DevstackError(f"the {service} is not ready after {READY_SECONDS:.0f} s:\n{self._log_tail(service)}")
+        for name in (*waiting, *starting):
+            raise DevstackError(f"the {name} is not ready after {READY_SECONDS:.0f} s:\n{self._log_tail(name)}")
 
-    def _look_during_start(self) -> None:
-        """A part that cannot even start fails the launch, with its own words."""
-        for event in self._supervisor.new_events():
-            if event.fatal:
-                raise DevstackError(f"{event.sentence()}; the end of its log:\n{self._log_tail(event.part)}")
-            self._say(event.sentence())
+    def _look_during_start(self) -> set[str]:
+        """The parts that came up since the last look. One that cannot start fails the launch, with its own words."""
+        up = set()
+        for event in self._new_events():
+            if self._ends[event.part] >= ENDS_TOLERATED:
+                raise DevstackError(
+                    f"the {event.title} cannot start; the end of its log:\n{self._log_tail(event.part)}"
+                )
+            if event.came_up:
+                up.add(event.part)
         if not self._supervisor.alive:
             raise DevstackError(f"supervisord ended:\n{self._log_tail('supervisord')}")
+        return up
+
+    def _new_events(self) -> Iterator[Event]:
+        """What happened to parts since the last look, said and counted."""
+        for event in self._supervisor.new_events():
+            self._say(event.sentence())
+            self._ends[event.part] += event.ended
+            yield event
 
     def _log_tail(self, part: str) -> str:
         """The end of the newest log whose name starts with ``part``."""
@@ -176,6 +212,7 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._say("stopping every part, then the stores (Ctrl-C again hurries)")
         self.stop()
 
 

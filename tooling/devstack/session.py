@@ -6,7 +6,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 
 from devstack import offspring
@@ -85,7 +84,7 @@ def session() -> Iterator[Session]:
         finally:
             left = _clear_up(run)
         if failed or left:
-            raise typer.Exit(1)
+            raise SystemExit(1)
 
 
 def _clear_up(run: Session) -> bool:

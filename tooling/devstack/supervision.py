@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import xmlrpc.client
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -26,7 +27,8 @@ PID_VARIABLE = "SUPERVISORD_PID"
 STOP_PART_SECONDS = 10
 # supervisord gives each part its seconds, kills what is left, and only then ends.
 STOP_ESCALATION = ((signal.SIGTERM, STOP_PART_SECONDS + 5.0), (signal.SIGKILL, 5.0))
-SOCKET_PATH_LIMIT = 100
+# The kernel allows 107 bytes; supervisord first binds a name with its process id appended.
+SOCKET_PATH_LIMIT = 96
 # Stands for the process id of supervisord, which is not known before it runs.
 PARENT_MARK = "@supervisord@"
 
@@ -56,8 +58,8 @@ PROGRAM = """
 command = {command}
 directory = {directory}
 autorestart = true
-startsecs = 1
-startretries = 5
+startsecs = 2
+startretries = 4
 stopsignal = TERM
 stopwaitsecs = {stop_seconds}
 killasgroup = true
@@ -143,7 +145,7 @@ class Supervisor:
         )
 
     def _short_socket_path(self) -> Path:
-        """In the data folder, or in a private temporary one where that path exceeds the kernel's 107 bytes."""
+        """In the data folder, or in a private temporary one where that path is too long for a socket."""
         path = self._run / "supervisor.sock"
         if len(str(path)) <= SOCKET_PATH_LIMIT:
             return path
@@ -155,7 +157,8 @@ def part_states(socket: Path) -> dict[str, str]:
     """What supervisord says about each part ("RUNNING", "FATAL", ...). Raises OSError when nobody listens there."""
     transport = SupervisorTransport(None, None, f"unix://{socket}")
     proxy = xmlrpc.client.ServerProxy("http://localhost", transport=cast("xmlrpc.client.Transport", transport))
-    rows = cast("list[dict[str, str]]", proxy.supervisor.getAllProcessInfo())
+    with closing(transport):
+        rows = cast("list[dict[str, str]]", proxy.supervisor.getAllProcessInfo())
     return {str(row["name"]): str(row["statename"]) for row in rows}
 
 
