@@ -69,9 +69,8 @@ def _program(wanted: ExecutionRequest, limits: Limits) -> Program:
     occupied = sum(-(-len(content) // _PAGE_BYTES) * _PAGE_BYTES for _, content in files)
     if occupied > limits.disk_bytes:
         message = f"the files take {occupied} bytes, over limits.disk_bytes of {limits.disk_bytes}"
-        raise invalid_request(
-            [FieldError(field="files", message=message, remedy="send less, or raise limits.disk_bytes")]
-        )
+        remedy = "send less, or raise limits.disk_bytes"
+        raise invalid_request([FieldError(field="files", message=message, remedy=remedy)])
     return Program(wanted.code, wanted.stdin, files, wanted.collect)
 
 

@@ -76,7 +76,7 @@ class Confinement:
             await probe(self._jailer, self._settings)
             return self._jailer
         self._cgroups = self._cgroups or prepare_cgroups(self._settings)
-        jailer = prepare_jailer(self._settings, fresh_proc=True, cgroups=self._cgroups)
+        jailer = await asyncio.to_thread(prepare_jailer, self._settings, fresh_proc=True, cgroups=self._cgroups)
         try:
             await probe(jailer, self._settings)
         except CannotConfineError as fault:

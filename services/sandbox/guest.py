@@ -36,6 +36,7 @@ BOX = "/box"
 PROGRAM = "/tmp/program.py"  # noqa: S108 - the jail's own tmpfs
 PR_SET_DUMPABLE = 4
 CHUNK_BYTES = 1 << 20
+SPARE_BYTES = 4 << 20
 SCANNED_ENTRIES = 10_000
 COLLECTED_DEPTH = 32
 
@@ -159,6 +160,7 @@ def _open_streams() -> None:
 
 def _report_uncaught(error: BaseException, answer: Answer) -> None:
     traceback = error.__traceback__ and error.__traceback__.tb_next  # without this file's frame
+    answer.release_spare()
     if isinstance(error, MemoryError) and traceback is not None and not _raised_by_statement(traceback):
         answer.ran_out_of_memory()
     sys.excepthook(type(error), error.with_traceback(traceback), traceback)
@@ -189,6 +191,8 @@ class Answer:
         self._descriptor = descriptor
         self._limit_bytes = limit_bytes
         self._given = False
+        # Held, never touched: what is left to report with when the program's memory is used up.
+        self._spare = bytearray(SPARE_BYTES)
 
     def __repr__(self) -> str:
         return "<built-in function final_answer>"
@@ -208,6 +212,9 @@ class Answer:
                 f"final_answer: the value is {len(encoded)} bytes of JSON, over the limit of {self._limit_bytes}"
             )
         return encoded
+
+    def release_spare(self) -> None:
+        self._spare = bytearray()
 
     def ran_out_of_memory(self) -> None:
         try:  # noqa: SIM105 - contextlib is an import to pay

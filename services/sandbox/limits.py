@@ -58,11 +58,12 @@ def rlimits(limits: Limits, *, memory_is_counted: bool) -> list[RLimit]:
     ``memory_is_counted``: a cgroup holds the run to its memory. Otherwise ``RLIMIT_DATA`` (private writable memory, a
     process) does: unlike ``RLIMIT_AS`` it does not count what is only reserved.
     """
-    cpu_seconds = math.ceil(limits.cpu_seconds)
+    # The service ends a run that used its CPU time, counted exactly and over all processes. This is for when it cannot;
+    # the kernel counts it in ticks, so a second more keeps it from striking first.
+    cpu_seconds = math.ceil(limits.cpu_seconds) + 1
     address_space = limits.memory_bytes + ADDRESS_SPACE_HEADROOM_BYTES
     data = address_space if memory_is_counted else limits.memory_bytes
     return [
-        # Soft below hard: SIGXCPU tells a spent CPU limit from any other death.
         ("RLIMIT_CPU", cpu_seconds, cpu_seconds + 1),
         ("RLIMIT_AS", address_space, address_space),
         ("RLIMIT_DATA", data, data),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sandbox.jail.faults import JailStartError
-from sandbox.jail.memory_watch import MemoryWatch
+from sandbox.jail.process_tree import ProcessTree
 from sandbox.limits import rlimits
 from sandbox.paths import pattern_expression
 from sandbox.report import Ended, collected_files, parse_result, read_end
@@ -18,12 +18,14 @@ from sandbox.verdict import Evidence, Verdict, judge
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from sandbox.jail.cgroup import RunGroup
+    from sandbox.jail.counted import Counter
     from sandbox.jail.jailer import Jailer
     from sandbox.jail.process import JailProcess
     from sandbox.limits import Limits
     from sandbox.report import CollectedFile
     from sandbox.verdict import Stop
+
+_SAMPLING_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ async def execute(jailer: Jailer, program: Program, limits: Limits, collection: 
                 else:
                     await jail.ready(jailer.start_seconds)
                 await jail.submit(_job(jailer, program, limits, collection))
-                return await _Run(jail, limits, collection, group).outcome()
+                return await _Run(jail, limits, collection, group or ProcessTree(jail.init_pid)).outcome()
     except (JailStartError, OSError) as error:
         return Outcome(Verdict("sandbox_error", str(error)))
 
@@ -100,12 +102,11 @@ def _job(jailer: Jailer, program: Program, limits: Limits, collection: Collectio
 class _Run:
     """One run while it is watched."""
 
-    def __init__(self, jail: JailProcess, limits: Limits, collection: Collection, group: RunGroup | None) -> None:
+    def __init__(self, jail: JailProcess, limits: Limits, collection: Collection, counter: Counter) -> None:
         self._jail = jail
         self._limits = limits
         self._collection = collection
-        self._group = group
-        self._watch = None if group else MemoryWatch(jail.init_pid, limits.memory_bytes)
+        self._counter = counter
         self._stop: Stop | None = None
 
     async def outcome(self) -> Outcome:
@@ -120,9 +121,7 @@ class _Run:
     async def _ended(self) -> Ended | None:
         """The guest's report, unless a limit is broken first; then ``_stop`` says which."""
         report = asyncio.create_task(read_end(self._jail))
-        stops: dict[asyncio.Task[object], Stop] = {asyncio.create_task(self._jail.output_exceeded.wait()): "output"}
-        if self._watch:
-            stops[asyncio.create_task(self._watch.exceeded())] = "memory"
+        stops = [asyncio.create_task(self._output_exceeded()), asyncio.create_task(self._use_exceeded())]
         waits = {report, *stops}
         try:
             done, _ = await asyncio.wait(waits, timeout=self._limits.wall_seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -132,39 +131,41 @@ class _Run:
             await asyncio.gather(*waits, return_exceptions=True)
         if report in done:
             return report.result()
-        self._stop = next((stops[wait] for wait in done), "wall")
+        self._stop = next((stop.result() for stop in stops if stop in done), "wall")
         return None
 
+    async def _output_exceeded(self) -> Stop:
+        await self._jail.output_exceeded.wait()
+        return "output"
+
+    async def _use_exceeded(self) -> Stop:
+        while True:
+            await asyncio.sleep(_SAMPLING_SECONDS)
+            used = self._counter.counted()
+            if used.oom_kills or used.peak_bytes > self._limits.memory_bytes:
+                return "memory"
+            if used.cpu_seconds >= self._limits.cpu_seconds:
+                return "cpu"
+
     def _concluded(self, ended: Ended | None, files: list[CollectedFile], wall_ms: float) -> Outcome:
-        jail, counted = self._jail, self._group.counted() if self._group else None
+        jail, used = self._jail, self._counter.counted()
         if jail.stdout.truncated or jail.stderr.truncated:
             self._stop = self._stop or "output"
         answer = parse_result(bytes(jail.result.data))
-        cpu_seconds = ended.cpu_seconds if ended else jail.cpu_seconds
-        if counted and counted.cpu_seconds is not None:
-            cpu_seconds = max(cpu_seconds, counted.cpu_seconds)
-        evidence = Evidence(
-            self._stop,
-            ended.wait_status if ended else None,
-            counted.oom_kills if counted else 0,
-            cpu_seconds,
-            answer.ran_out_of_memory,
-        )
+        cpu_seconds = max(used.cpu_seconds, ended.cpu_seconds if ended else jail.cpu_seconds)
+        wait_status = ended.wait_status if ended else None
+        evidence = Evidence(self._stop, wait_status, used.oom_kills, cpu_seconds, answer.ran_out_of_memory)
         return Outcome(
-            judge(evidence, self._limits),
-            bytes(jail.stdout.data),
-            bytes(jail.stderr.data),
-            jail.stdout.truncated,
-            jail.stderr.truncated,
-            answer.given,
-            answer.value,
-            files,
-            wall_ms,
-            cpu_seconds * 1000,
-            self._peak_bytes(ended, counted.peak_bytes if counted else None),
-            bool(evidence.oom_kills),
+            verdict=judge(evidence, self._limits),
+            stdout=bytes(jail.stdout.data),
+            stderr=bytes(jail.stderr.data),
+            stdout_truncated=jail.stdout.truncated,
+            stderr_truncated=jail.stderr.truncated,
+            result_given=answer.given,
+            result=answer.value,
+            files=files,
+            wall_ms=wall_ms,
+            cpu_ms=cpu_seconds * 1000,
+            max_rss_bytes=max(used.peak_bytes, ended.peak_bytes if ended else 0) or None,
+            oom_killed=bool(used.oom_kills),
         )
-
-    def _peak_bytes(self, ended: Ended | None, counted_bytes: int | None) -> int | None:
-        seen = [counted_bytes or 0, ended.peak_bytes if ended else 0, self._watch.peak_bytes if self._watch else 0]
-        return max(seen) or None

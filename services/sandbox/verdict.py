@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sandbox.limits import Limits
     from sandbox.schemas import Status
 
-Stop = Literal["wall", "output", "memory"]
+Stop = Literal["wall", "output", "memory", "cpu"]
 # Signals a program brings on itself by a fault. Any other was sent by someone: the program was killed.
 _FAULTS = frozenset(
     {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS", "SIGTRAP", "SIGXFSZ", "SIGXCPU", "SIGPIPE"}
@@ -89,6 +89,6 @@ def _broken_limit(evidence: Evidence, limits: Limits) -> tuple[Status, str] | No
         return "output_exceeded", f"more than {limits.output_bytes} bytes were written to standard output or error"
     if evidence.stop == "wall":
         return "timeout", f"the wall clock limit of {limits.wall_seconds:g} s was reached"
-    if evidence.cpu_seconds >= limits.cpu_seconds:
+    if evidence.stop == "cpu" or evidence.cpu_seconds >= limits.cpu_seconds:
         return "timeout", f"the CPU limit of {limits.cpu_seconds:g} s was reached"
     return None

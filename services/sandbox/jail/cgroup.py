@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
+
+from sandbox.jail.counted import Counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 Version = Literal["cgroup-v1", "cgroup-v2"]
 _FOLDER = "astrolabe-sandbox"
 _CONTROLLERS = ("memory", "pids", "cpuacct")
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What the kernel counted for a whole run. ``cpu_seconds`` is None where CPU time is not accounted."""
-
-    oom_kills: int
-    peak_bytes: int
-    cpu_seconds: float | None
 
 
 class RunGroup:
@@ -86,11 +78,10 @@ class RunGroup:
         if self._version == "cgroup-v2":
             cpu_seconds = _fields(memory / "cpu.stat").get("usage_usec", 0) / 1e6
             return Counted(_fields(memory / "memory.events")["oom_kill"], _number(memory / "memory.peak"), cpu_seconds)
-        cpuacct = self._folders.get("cpuacct")
         return Counted(
             _fields(memory / "memory.oom_control").get("oom_kill", 0),
             _number(memory / "memory.max_usage_in_bytes"),
-            _number(cpuacct / "cpuacct.usage") / 1e9 if cpuacct else None,
+            _number(self._folders["cpuacct"] / "cpuacct.usage") / 1e9,
         )
 
     def _values(self) -> Iterator[tuple[Path, int]]:
@@ -147,12 +138,9 @@ def open_cgroups(proc: Path = Path("/proc/self")) -> CGroups | str:
 
 
 def _open_v1(own: dict[str, Path]) -> CGroups:
-    parents = {}
-    for controller in _CONTROLLERS:
-        if controller in own:
-            parents[controller] = _make_folder(own[controller])
-        elif controller != "cpuacct":
-            raise LookupError(f"no {controller} controller is mounted")
+    if missing := [controller for controller in _CONTROLLERS if controller not in own]:
+        raise LookupError(f"no {' and '.join(missing)} controller is mounted")
+    parents = {controller: _make_folder(own[controller]) for controller in _CONTROLLERS}
     return CGroups("cgroup-v1", parents)
 
 

@@ -62,7 +62,8 @@ def _ask(executable: Path, account: Account) -> Interpreter | str:
         executable_path, prefix, version = json.loads(answer.stdout)
         major, minor, micro = map(int, version)
     except subprocess.CalledProcessError as error:
-        return (error.stderr.decode(errors="replace").strip().splitlines() or ["failed"])[-1]
+        said: bytes = error.stderr
+        return (said.decode(errors="replace").strip().splitlines() or ["failed"])[-1]
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         return str(error)
     if (major, minor) < OLDEST:

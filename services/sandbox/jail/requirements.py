@@ -122,8 +122,11 @@ def _bubblewrap(name: str) -> tuple[Path, str]:
     found = shutil.which(name)
     if found is None:
         raise CannotConfineError(f"bubblewrap ({name}) is not installed", "apt-get install bubblewrap")
-    answer = subprocess.run([found, "--version"], check=True, capture_output=True, text=True)
-    return Path(found), answer.stdout.split()[-1]
+    answer = subprocess.run([found, "--version"], check=False, capture_output=True, text=True)
+    program, _, version = answer.stdout.strip().partition(" ")
+    if program != "bubblewrap":
+        raise CannotConfineError(f"{found} is not bubblewrap", "apt-get install bubblewrap")
+    return Path(found), version
 
 
 def _seccomp() -> bytes:

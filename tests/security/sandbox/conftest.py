@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.sandbox_service import Service, running_sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def sandbox_without_cgroups() -> Iterator[Service]:
+    """The tier of a host whose control groups are not the service's to make."""
+    with running_sandbox(ASTROLABE_SANDBOX_CGROUPS="off") as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Service]:
+    with running_sandbox() as service:
+        yield service

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from tests.security.sandbox.case import KERNEL, Case
+
+RESULT_PIPE = """
+import os
+pipe = [int(f) for f in os.listdir('/proc/self/fd') if int(f) > 2 and os.path.lexists(f'/proc/self/fd/{f}') and os.readlink(f'/proc/self/fd/{f}').startswith('pipe')][0]
+"""
+
+CASES = [
+    Case("exit status 137 is not a kill", "import sys; sys.exit(137)", "error", exit_code=137, signal=None),
+    Case("exit status 124 is not a timeout", "print('timed out'); import sys; sys.exit(124)", "error", exit_code=124),
+    Case("exit status 152 is not SIGXCPU", "import os; os._exit(152)", "error", exit_code=152),
+    Case("a forged traceback", "import sys; sys.stderr.write('Traceback\\nMemoryError\\n'); sys.exit(1)", "error", exit_code=1),
+    Case("a MemoryError raised by hand", "raise MemoryError('forged')", "error", exit_code=1),
+    Case("SIGXCPU without the time", "import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", "error", signal="SIGXCPU"),
+    Case("killed by its own SIGTERM", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "killed", signal="SIGTERM"),
+    Case("killed by a real-time signal", "import os; os.kill(os.getpid(), 40)", "killed", signal="SIG40"),
+    Case("an answer, then a failure", "try: final_answer(1)\nfinally: import os; os._exit(3)", "error", result=1, exit_code=3),
+    Case("except Exception does not catch the answer", "try: final_answer('kept')\nexcept Exception: print('caught')", result="kept", stdout=""),
+    Case("the first answer stands", "try: final_answer(1)\nexcept BaseException: pass\nfinal_answer(2)", result=1),
+    Case("an answer of null", "final_answer(None)", result=None),
+    Case("an answer that is no JSON", "final_answer(object())", "error", exit_code=1, stderr_has="object is not a JSON value"),
+    Case("an answer that is not a number", "final_answer(float('nan'))", "error", stderr_has="ValueError"),
+    Case("an answer that is too large", "final_answer('x' * 2_000_000)", "error", stderr_has="over the limit of 1048576"),
+    Case("an answer with half a surrogate pair", "final_answer({'k': chr(0xd800)})", result={"k": "?"}),
+    Case("a set becomes a list", "final_answer({3})", result=[3]),
+    Case("rubbish on the result pipe", RESULT_PIPE + "os.write(pipe, b'A{\"status\": \"ok\"\\nE 0 0 0 0\\n' * 10); raise SystemExit(4)", "error", exit_code=4),
+    Case("numbers too large for JSON on the result pipe", RESULT_PIPE + "os.write(pipe, b'A1e999\\n')"),
+    Case("deep nesting on the result pipe", RESULT_PIPE + "os.write(pipe, b'A' + b'[' * 50_000 + b'\\n')"),
+    Case("a flood on the result pipe", RESULT_PIPE + "for _ in range(400): os.write(pipe, b'x' * 60_000)"),
+    Case("out of memory claimed, then success", RESULT_PIPE + "os.write(pipe, b'M\\n')"),
+    Case("builtins replaced", "import builtins, json, sys\nbuiltins.print = None; json.dumps = lambda *a, **k: '{}'; sys.exit = None; sys.stdout = None\nraise ValueError('still seen')", "error", exit_code=1, stderr_has="ValueError: still seen"),
+    Case("the guest's own functions replaced", "import sys\ng = sys.modules['__guest__']\nfor n in list(vars(g)): setattr(g, n, None)\nraise ValueError", "error", exit_code=1),
+    Case("write to every inherited socket", KERNEL + "final_answer([f for f in range(3, 64) if attempt(lambda: socket.socket(fileno=os.dup(f)).getpeername()) not in ('EBADF', 'ENOTSOCK')])", result=[]),
+    Case("an unhandled error", "raise ValueError('bad input')", "error", exit_code=1, check=lambda answer: answer["stderr"] == 'Traceback (most recent call last):\n  File "/tmp/program.py", line 1, in <module>\n    raise ValueError(\'bad input\')\nValueError: bad input\n'),
+    Case("a syntax error", "int a = 1", "error", exit_code=1, stderr_has="SyntaxError: invalid syntax"),
+    Case("CPU of a child that is not waited for", "import os, time\nif os.fork() == 0:\n  while True: pass\ntime.sleep(0.5)", check=lambda answer: answer["usage"]["cpu_ms"] > 250),
+]  # fmt: skip
