@@ -176,12 +176,9 @@ class Stack:
         """The parts that came up since the last look. One that cannot start fails the launch, with its own words."""
         up = set()
         for event in self._new_events():
-            if self._ends[event.part] >= ENDS_TOLERATED:
-                raise DevstackError(
-                    f"the {event.title} cannot start; the end of its log:\n{self._log_tail(event.part)}"
-                )
             if event.came_up:
                 up.add(event.part)
+        self._refuse_parts_that_keep_ending()
         if not self._supervisor.alive:
             raise DevstackError(f"supervisord ended:\n{self._log_tail('supervisord')}")
         return up
