@@ -95,18 +95,33 @@ def render(request: Request, problem: Problem) -> JSONResponse:
     )
 
 
-def field_error(item: Mapping[str, Any]) -> FieldError:
-    """Translate one pydantic error: drop the union tags and the word ``body`` from the path, shorten the value."""
-    location = [str(part) for part in item["loc"]]
-    if location and location[0] in {"body", "query", "path", "header"}:
-        location = location[1:]
+def field_error(item: Mapping[str, Any], body: Any = None) -> FieldError:
+    """Translate one pydantic error: the path as the caller wrote it, the value cut to a readable length."""
+    location = list(item["loc"])
+    if location and location[0] in {"body", "query", "path", "header", "cookie"}:
+        where = location.pop(0)
+        location = _path_in(body, location) if where == "body" else location
     context = item.get("ctx") or {}
     return FieldError(
-        field=".".join(location) or "body",
+        field=".".join(str(part) for part in location) or "body",
         message=str(item["msg"]).removeprefix("Value error, "),
         value=None if item["type"] == "missing" else _shown(item.get("input")),
         remedy=context.get("remedy") or _REMEDIES.get(item["type"]),
     )
+
+
+def _path_in(body: Any, location: Sequence[int | str]) -> list[int | str]:
+    """The path without the names of union members, which pydantic puts in and the body does not have."""
+    path: list[int | str] = []
+    for position, part in enumerate(location):
+        if isinstance(body, dict) and part not in body and position < len(location) - 1:
+            continue
+        path.append(part)
+        if isinstance(body, dict):
+            body = body.get(part)
+        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
+            body = body[part]
+    return path
 
 
 def _shown(value: Any) -> Any:
@@ -127,7 +142,7 @@ def install(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        errors = [field_error(item) for item in error.errors()]
+        errors = [field_error(item, error.body) for item in error.errors()]
         return render(request, invalid_request(errors))
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import httpx
 import pytest
@@ -17,8 +17,19 @@ from kit.web import create_app
 LIMIT_BYTES = 1000
 
 
+class Cash(BaseModel, extra="forbid"):
+    kind: Literal["cash"]
+    amount: int
+
+
+class Card(BaseModel, extra="forbid"):
+    kind: Literal["card"]
+    number: str
+
+
 class Order(BaseModel, extra="forbid"):
     count: Annotated[int, Field(gt=0)]
+    payments: list[Annotated[Cash | Card, Field(discriminator="kind")]] = []
     name: str = ""
     extras: dict[str, Any] = {}
 
@@ -81,6 +92,8 @@ async def test_a_good_request_passes(client: httpx.AsyncClient) -> None:
         ({"count": "many"}, "count", "many"),
         ({}, "count", None),
         ({"count": 1, "nmae": "x"}, "nmae", "x"),
+        ({"count": 1, "payments": [{"kind": "cash", "amount": "all"}]}, "payments.0.amount", "all"),
+        ({"count": 1, "payments": [{"kind": "cash", "amount": 1}, {"kind": "card"}]}, "payments.1.number", None),
         ({"count": 1, "name": "a\0b"}, "name", "a\\x00b"),
         ({"count": 1, "extras": {"list": [1, "\0"]}}, "extras.list.1", "\\x00"),
         ({"count": 1, "extras": {"k\0": 1}}, "extras.k\\x00", "k\\x00"),
