@@ -44,7 +44,9 @@ def _formatter(log_format: str, shared: list[Processor]) -> logging.Formatter:
         renderer = structlog.processors.JSONRenderer()
         exceptions: list[Processor] = [structlog.processors.dict_tracebacks]
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         exceptions = []
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
