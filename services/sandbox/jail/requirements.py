@@ -68,7 +68,8 @@ _REMEDIES = {
     "setting up uid map": "run the container as a user other than root; on Ubuntu give bwrap an AppArmor profile, or "
     "sysctl kernel.apparmor_restrict_unprivileged_userns=0",
     "pivot_root": f"allow pivot_root: run the container under {_PROFILE}",
-    "slave": "use an AppArmor profile without `deny mount` (security_opt: apparmor=unconfined)",
+    "slave: Operation not permitted": f"allow mount: run the container under {_PROFILE}",
+    "slave: Permission denied": "use an AppArmor profile without `deny mount` (security_opt: apparmor=unconfined)",
     "Operation not permitted": f"run the service as a user other than root, in a container under {_PROFILE}",
 }
 

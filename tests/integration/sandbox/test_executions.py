@@ -221,7 +221,6 @@ def test_check_says_whether_this_host_can_confine() -> None:
 
 
 def _command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    import sys
 
     return subprocess.run(
         [sys.executable, "-m", "sandbox", *arguments],
