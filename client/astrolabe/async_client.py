@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
-    from pydantic import JsonValue
-
     from astrolabe.episodes import Episode
     from astrolabe.models import Event
     from astrolabe.operations import Operation, Snapshot, Step
@@ -86,15 +84,15 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def plan(self, request: Mapping[str, JsonValue], *, idempotency_key: str | None = None) -> AsyncJob[Plan]:
+    async def plan(self, request: Mapping[str, object], *, idempotency_key: str | None = None) -> AsyncJob[Plan]:
         """Search for the best strategies: the body of POST /plans. The key (made if not given) makes retries safe."""
         return AsyncJob(self, PLANS, await self.run(self.operations.submit(PLANS, request, idempotency_key)))
 
-    async def solve(self, request: Mapping[str, JsonValue], *, idempotency_key: str | None = None) -> AsyncJob[Episode]:
+    async def solve(self, request: Mapping[str, object], *, idempotency_key: str | None = None) -> AsyncJob[Episode]:
         """Solve a task by programs: the body of POST /solve. The key (made if not given) makes retries safe."""
         return AsyncJob(self, EPISODES, await self.run(self.operations.submit(EPISODES, request, idempotency_key)))
 
-    async def estimate(self, request: Mapping[str, JsonValue]) -> tuple[Estimate, ...]:
+    async def estimate(self, request: Mapping[str, object]) -> tuple[Estimate, ...]:
         """Price given strategies: the body of POST /estimates. One estimate for each, in their order."""
         return (await self.run(self.operations.estimate(request)))[0]
 
@@ -119,7 +117,7 @@ class AsyncClient:
     async def events(self, job: JobHandle[StateT], last_event_id: int = 0) -> AsyncIterator[Event]:
         """The job's events after number ``last_event_id`` until it has ended; cut connections are taken up again."""
         follower = Follower(self.operations, job.kind, job.id, last_event_id)
-        while not follower.ended:
+        while True:
             await asyncio.sleep(follower.pause_seconds)
             try:
                 async with self._http.stream(**request_options(self.config, follower.call)) as response:
@@ -130,6 +128,8 @@ class AsyncClient:
                     async for chunk in response.aiter_bytes():
                         for event in follower.feed(chunk):
                             yield event
+                        if follower.ended:
+                            return
             except httpx.RequestError as error:
                 follower.lost(error)
             else:

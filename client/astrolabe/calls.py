@@ -15,8 +15,6 @@ from astrolabe.plans import Plan
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pydantic import JsonValue
-
     from astrolabe.models import JobStatus
 
 StateT = TypeVar("StateT", bound=JobState)
@@ -55,19 +53,19 @@ class Call:
     path: str
     params: Sequence[tuple[str, str]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: JsonValue = None
+    body: Mapping[str, object] | None = None
     read_seconds: float = ANSWER_SECONDS
 
 
-def submit(kind: JobKind[StateT], request: Mapping[str, JsonValue], idempotency_key: str | None) -> Call:
+def submit(kind: JobKind[StateT], request: Mapping[str, object], idempotency_key: str | None) -> Call:
     """Ask for a job. The key makes sending it again safe: the same key and body name the same job."""
     headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
-    return Call(kind.service, "POST", kind.path, headers=headers, body=dict(request))
+    return Call(kind.service, "POST", kind.path, headers=headers, body=request)
 
 
-def estimate(request: Mapping[str, JsonValue]) -> Call:
+def estimate(request: Mapping[str, object]) -> Call:
     """Price given strategies, at once."""
-    return Call(Service.PLANNER, "POST", "/estimates", body=dict(request))
+    return Call(Service.PLANNER, "POST", "/estimates", body=request)
 
 
 def read_job(kind: JobKind[StateT], job_id: str, wait_seconds: float = 0.0) -> Call:

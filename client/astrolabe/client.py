@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    from pydantic import JsonValue
-
     from astrolabe.episodes import Episode
     from astrolabe.models import Event
     from astrolabe.operations import Operation, Snapshot, Step
@@ -90,15 +88,15 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def plan(self, request: Mapping[str, JsonValue], *, idempotency_key: str | None = None) -> Job[Plan]:
+    def plan(self, request: Mapping[str, object], *, idempotency_key: str | None = None) -> Job[Plan]:
         """Search for the best strategies: the body of POST /plans. The key (made if not given) makes retries safe."""
         return Job(self, PLANS, self.run(self.operations.submit(PLANS, request, idempotency_key)))
 
-    def solve(self, request: Mapping[str, JsonValue], *, idempotency_key: str | None = None) -> Job[Episode]:
+    def solve(self, request: Mapping[str, object], *, idempotency_key: str | None = None) -> Job[Episode]:
         """Solve a task by programs: the body of POST /solve. The key (made if not given) makes retries safe."""
         return Job(self, EPISODES, self.run(self.operations.submit(EPISODES, request, idempotency_key)))
 
-    def estimate(self, request: Mapping[str, JsonValue]) -> tuple[Estimate, ...]:
+    def estimate(self, request: Mapping[str, object]) -> tuple[Estimate, ...]:
         """Price given strategies: the body of POST /estimates. One estimate for each, in their order."""
         return self.run(self.operations.estimate(request))[0]
 
@@ -122,7 +120,7 @@ class Client:
     def events(self, job: JobHandle[StateT], last_event_id: int = 0) -> Iterator[Event]:
         """The job's events after number ``last_event_id`` until it has ended; cut connections are taken up again."""
         follower = Follower(self.operations, job.kind, job.id, last_event_id)
-        while not follower.ended:
+        while True:
             time.sleep(follower.pause_seconds)
             try:
                 with self._http.stream(**request_options(self.config, follower.call)) as response:
@@ -132,6 +130,8 @@ class Client:
                         continue
                     for chunk in response.iter_bytes():
                         yield from follower.feed(chunk)
+                        if follower.ended:
+                            return
             except httpx.RequestError as error:
                 follower.lost(error)
             else:

@@ -52,7 +52,6 @@ class Tree(Answered):
 class Episode(JobState):
     """A job of codetree. The result is empty until the job has ended; ``votes`` hold the winner first."""
 
-    succeeded: bool | None = None
     answer: JsonValue = None
     decided_by: str | None = None
     votes: Many[Vote] = ()
@@ -61,7 +60,7 @@ class Episode(JobState):
     providers: Many[str] = ()
     notes: Many[str] = Field(default=(), description="What readers must know, such as that replies were replayed.")
     usage: Usage | None = None
-    tree: Tree | None = None
+    tree: Tree = Tree()
 
     @property
     def answered(self) -> bool:

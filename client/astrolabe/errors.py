@@ -75,8 +75,7 @@ class JobFailedError(AstrolabeError):
     """The job that was waited for ended without a result. ``state`` is the job as it ended."""
 
     def __init__(self, state: JobState) -> None:
-        error = state.failure
-        reason = f": {error.detail or error.title}" if error else ""
+        reason = f": {state.error.detail or state.error.title}" if state.error else ""
         super().__init__(f"Job {state.id} {state.status}{reason}")
         self.state = state
 

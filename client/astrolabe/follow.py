@@ -80,7 +80,7 @@ class Follower(Generic[StateT]):
 
     def closed(self) -> None:
         """The connection was closed in order."""
-        self.doubtful = not (self.ended or self._heard)
+        self.doubtful = not self._heard
         self._attempt += 1
         self._pause(self._operations.retry.backoff_seconds(self._attempt))
 

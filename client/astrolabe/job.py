@@ -20,7 +20,6 @@ class JobHandle(Generic[StateT_co]):
     def __init__(self, kind: JobKind[StateT_co], snapshot: Snapshot[StateT_co]) -> None:
         self.kind = kind
         self.snapshot = snapshot
-        self.ended_at_once = snapshot.state.ended
 
     @property
     def id(self) -> str:

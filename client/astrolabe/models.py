@@ -78,17 +78,12 @@ class JobState(Answered):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    error: JobError | str | None = None
+    error: JobError | None = None
     links: dict[str, str] = Field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
         return self.status.ended
-
-    @property
-    def failure(self) -> JobError | None:
-        """Why it failed, as one type: an episode without an answer says it in a plain sentence."""
-        return JobError(detail=self.error) if isinstance(self.error, str) else self.error
 
 
 class Event(Answered):

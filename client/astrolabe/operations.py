@@ -24,8 +24,6 @@ from astrolabe.retry import Outcome, RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import JsonValue
-
     from astrolabe.calls import Call, JobKind, JobQuery
     from astrolabe.config import Config
     from astrolabe.plans import Estimate
@@ -64,7 +62,7 @@ class Operations:
     clock: Callable[[], float] = time.monotonic
 
     def submit(
-        self, kind: JobKind[StateT], request: Mapping[str, JsonValue], idempotency_key: str | None
+        self, kind: JobKind[StateT], request: Mapping[str, object], idempotency_key: str | None
     ) -> Operation[Snapshot[StateT]]:
         """Ask for a job; sent again under the same key when the answer is lost."""
         return self._snapshot(kind, calls.submit(kind, request, idempotency_key))
@@ -95,7 +93,7 @@ class Operations:
         response = yield from self._exchange(calls.list_jobs(kind, query, cursor))
         return read_model(kind.service, response, JobPage[JobState])[0]
 
-    def estimate(self, request: Mapping[str, JsonValue]) -> Operation[tuple[tuple[Estimate, ...], dict[str, Any]]]:
+    def estimate(self, request: Mapping[str, object]) -> Operation[tuple[tuple[Estimate, ...], dict[str, Any]]]:
         """The estimates, in the order of the strategies, and the JSON object they came in."""
         call = calls.estimate(request)
         response = yield from self._exchange(call)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from astrolabe.models import Answered, JobState, Many
+from astrolabe.models import Answered, JobState, JobStatus, Many
 
 
 class Strategy(Answered):
@@ -29,51 +29,69 @@ class Strategy(Answered):
 
 
 class StageMemory(Answered):
-    """Bytes that one pipeline stage needs on each of its GPUs."""
+    """Bytes that one GPU of a pipeline stage holds at its peak."""
 
+    stage: int = 0
+    layers: int = 0
     weights: float = 0.0
     gradients: float = 0.0
     optimizer: float = 0.0
     activations: float = 0.0
     buffers: float = 0.0
     peak: float = 0.0
-    capacity: float | None = Field(default=None, description="Usable bytes of the stage's GPU.")
+
+
+class Memory(Answered):
+    """The fullest stage's bytes, against what the GPU has."""
+
+    capacity: float
+    peak: float
+    stages: Many[StageMemory] = ()
+
+
+class Reason(Answered):
+    """Why something is infeasible, and the nearest change that would help."""
+
+    rule: str = ""
+    message: str
+    bytes_over: float | None = None
+    remedy: str | None = None
 
 
 class Estimate(Answered):
-    """What a strategy is estimated to do. ``breakdown`` is in seconds; ``reasons`` say why it is not feasible."""
+    """What a strategy is estimated to do. ``breakdown`` says where an iteration's seconds go."""
 
-    iteration_seconds: float | None = None
-    tokens_per_second_per_gpu: float | None = None
-    model_flops_utilization: float | None = None
-    memory: Many[StageMemory] = ()
-    breakdown: dict[str, float] = Field(default_factory=dict)
     feasible: bool = True
-    reasons: Many[str] = ()
+    reasons: Many[Reason] = ()
+    iteration_seconds: float
+    tokens_per_second_per_gpu: float
+    model_flops_utilization: float
+    memory: Memory | None = None
+    breakdown: dict[str, float] = Field(default_factory=dict)
 
-    @property
-    def fullest_stage(self) -> StageMemory | None:
-        """The stage that decides whether the strategy fits."""
-        return max(self.memory, key=lambda stage: stage.peak, default=None)
 
+class Money(Answered):
+    """Time and US dollars of the whole training."""
 
-class Cost(Answered):
-    """Time and US dollars of the whole training; known when the workload says how many tokens."""
-
-    money_usd: float | None = None
-    hours: float | None = None
+    usd: float
+    hours: float
 
 
 class Candidate(Answered):
-    """A strategy and what it is estimated to do and to cost."""
+    """A strategy, what it is estimated to do and, where the tokens and the prices are known, to cost."""
 
+    gpu: str | None = None
+    gpus: int | None = None
     strategy: Strategy
     estimate: Estimate
-    cost: Cost | None = None
+    cost: Money | None = None
 
 
 class SearchSummary(Answered):
-    """How many strategies there were after each stage; ``dropped`` counts by the rule that refused them."""
+    """How many strategies there were after each stage; ``dropped`` counts by the rule that refused them.
+
+    ``evaluated`` were priced one by one; a lower bound excludes the other feasible ones.
+    """
 
     enumerated: int
     after_rules: int
@@ -91,11 +109,20 @@ class Plan(JobState):
     candidates: Many[Candidate] = ()
     frontier: Many[Candidate] = ()
     search: SearchSummary | None = None
-    reasons: Many[str] = ()
-    cached: bool | None = None
+    reasons: Many[Reason] = ()
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether the result was at hand when the job was accepted, so that no worker ever held it."""
+        return self.status is JobStatus.SUCCEEDED and self.attempt == 0
 
 
 class EstimateReply(Answered):
-    """One estimate for each strategy, in their order."""
+    """One estimate for each strategy, in their order. For a single strategy the service answers the estimate itself."""
 
     estimates: Many[Estimate]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single_is_a_list_of_one(cls, body: object) -> object:
+        return {"estimates": [body]} if isinstance(body, dict) and "estimates" not in body else body

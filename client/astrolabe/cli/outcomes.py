@@ -43,8 +43,8 @@ def _print(job: JobHandle[JobState]) -> None:
         for text in how_to_go_on(state.id):
             console.print(Text(text))
     elif isinstance(state, Plan) and state.status is JobStatus.SUCCEEDED:
-        print_plan(console, state, cached=job.ended_at_once if state.cached is None else state.cached)
-    elif isinstance(state, Episode) and (state.tree or state.status is JobStatus.SUCCEEDED):
+        print_plan(console, state)
+    elif isinstance(state, Episode) and (state.tree.nodes or state.answered):
         print_episode(console, state)
 
 

@@ -28,10 +28,10 @@ _RULES = {
 
 
 def print_episode(console: Console, episode: Episode) -> None:
-    """The tree, the vote, the answer, and the label of a replay where it belongs: first and last."""
+    """The tree, the vote, the answer and what it took; that replies were replayed is said first."""
     for note in episode.notes:
         console.print(Text(f"Note: {line(note)}", style="yellow"))
-    if episode.tree and episode.tree.nodes:
+    if episode.tree.nodes:
         console.print(_tree(episode))
     if episode.votes:
         _print_votes(console, episode)
@@ -40,7 +40,7 @@ def print_episode(console: Console, episode: Episode) -> None:
 
 
 def _tree(episode: Episode) -> RichTree:
-    nodes = episode.tree.nodes if episode.tree else ()
+    nodes = episode.tree.nodes
     programs = "1 program" if len(nodes) == 1 else f"{len(nodes)} programs"
     root = RichTree(Text(f"Episode {episode.id}: {programs}"))
     branches = {"": root}
@@ -80,9 +80,8 @@ def _outcome(episode: Episode) -> Text:
         rule = episode.decided_by or "vote"
         why = f" ({_RULES[rule]})" if rule in _RULES else ""
         return styled(("Answer: ", "bold"), (shown(episode.answer), "bold green"), f"  decided by {rule}{why}")
-    reason = episode.failure.detail if episode.failure else ""
     best = f"; the best attempt is node {episode.best_attempt}" if episode.best_attempt else ""
-    return styled(("No answer", "bold red"), f": {line(reason) or 'no program reached one'}{best}")
+    return styled(("No answer", "bold red"), best)
 
 
 def _footer(episode: Episode) -> Text:

@@ -45,8 +45,8 @@ def print_state(console: Console, job: JobState) -> None:
     if (took := took_seconds(job)) is not None:
         parts.append(f" in {seconds(took)}")
     console.print(styled(*parts))
-    if failure := job.failure:
-        console.print(styled(("Error: ", "bold red"), first_line(failure.detail or failure.title)))
+    if job.error:
+        console.print(styled(("Error: ", "bold red"), first_line(job.error.detail or job.error.title)))
 
 
 def describe(progress: Progress) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from astrolabe.plans import Cost
 from astrolabe.render import units
 from astrolabe.render.console import line, styled, table
 from astrolabe.render.strategies import shorthand
@@ -16,21 +15,21 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from astrolabe.plans import Candidate, Estimate, Plan, SearchSummary
+    from astrolabe.plans import Candidate, Estimate, Plan, Reason, SearchSummary
 
 _MEASURES = ("Iteration", "Tokens/s/GPU", "MFU", "Peak GiB")
 
 
-def print_plan(console: Console, plan: Plan, *, cached: bool) -> None:
+def print_plan(console: Console, plan: Plan) -> None:
     """The table of the best plans, or why there is none, and the summary of the search."""
     if plan.candidates:
         _print_candidates(console, plan.candidates)
     else:
         console.print(styled(("No strategy is feasible.", "bold red")))
     for reason in plan.reasons:
-        console.print(Text(f"- {line(reason)}"))
+        console.print(Text(f"- {_reason(reason)}"))
     if plan.search:
-        _print_summary(console, plan.search, cached=cached)
+        _print_summary(console, plan.search, cached=plan.from_cache)
 
 
 def _print_candidates(console: Console, candidates: Sequence[Candidate]) -> None:
@@ -43,8 +42,7 @@ def _print_candidates(console: Console, candidates: Sequence[Candidate]) -> None
     for rank, candidate in enumerate(candidates, start=1):
         cells = [str(rank), shorthand(candidate.strategy), *_measures(candidate.estimate)]
         if priced:
-            cost = candidate.cost or Cost()
-            cells += [units.rate(cost.hours), units.money(cost.money_usd)]
+            cells += [units.rate(cost.hours), units.money(cost.usd)] if (cost := candidate.cost) else ["-", "-"]
         grid.add_row(*cells, style="bold" if rank == 1 else "")
     console.print(grid)
 
@@ -59,10 +57,12 @@ def _measures(estimate: Estimate) -> list[str]:
 
 
 def _peak(estimate: Estimate) -> str:
-    stage = estimate.fullest_stage
-    if stage is None:
-        return units.gib(None)
-    return units.gib(stage.peak) + (f" of {units.gib(stage.capacity)}" if stage.capacity else "")
+    memory = estimate.memory
+    return f"{units.gib(memory.peak)} of {units.gib(memory.capacity)}" if memory else "-"
+
+
+def _reason(reason: Reason) -> str:
+    return line(reason.message) + (f"; remedy: {line(reason.remedy)}" if reason.remedy else "")
 
 
 def _print_summary(console: Console, search: SearchSummary, *, cached: bool) -> None:
@@ -100,4 +100,4 @@ def print_estimates(console: Console, estimates: Sequence[Estimate]) -> None:
             parts = ", ".join(f"{line(name)} {units.seconds(value)}" for name, value in spent.items())
             console.print(Text(f"{rank}: {parts}", style="dim"))
         for reason in estimate.reasons:
-            console.print(Text(f"{rank}: {line(reason)}", style="red"))
+            console.print(Text(f"{rank}: {_reason(reason)}", style="red"))

@@ -16,23 +16,21 @@ def seconds(value: float | None) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.3g} ms"
 
 
-def rate(value: float | None) -> str:
+def rate(value: float) -> str:
     """A rate as a whole number."""
-    return _UNKNOWN if value is None else f"{value:,.0f}"
+    return f"{value:,.0f}"
 
 
-def percent(value: float | None) -> str:
+def percent(value: float) -> str:
     """A fraction as percent."""
-    return _UNKNOWN if value is None else f"{value:.1%}"
+    return f"{value:.1%}"
 
 
-def gib(value: float | None) -> str:
+def gib(value: float) -> str:
     """Bytes as GiB."""
-    return _UNKNOWN if value is None else f"{value / _GIB:.1f}"
+    return f"{value / _GIB:.1f}"
 
 
-def money(value: float | None) -> str:
+def money(value: float) -> str:
     """US dollars; small sums keep their digits."""
-    if value is None:
-        return _UNKNOWN
     return f"${value:,.0f}" if value >= 1000 else f"${value:.4g}"  # noqa: PLR2004 - where cents stop to matter
