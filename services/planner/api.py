@@ -1,0 +1,100 @@
+"""The planner API: POST /plans, POST /estimates, and what every job has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from kit import problems
+from kit.auth import Principal, require
+from kit.canonical import sha256
+from kit.jobs import Submission, submit
+from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router, state_of
+from kit.web.app import problem_response
+from planner import cache, store
+from planner.catalog import digest
+from planner.engine import ENGINE_VERSION, Estimate, InvalidRequest
+from planner.schemas import EstimateRequest, Estimates, PlanRequest, PlanView
+from planner.settings import PlannerSettings
+from planner.tasks import refusal
+
+SERVICE = "planner"
+
+router = APIRouter()
+Writer = Annotated[Principal, Depends(require("plans:write"))]
+Reader = Annotated[Principal, Depends(require("plans:read"))]
+
+
+@router.post(
+    store.PREFIX,
+    status_code=202,
+    tags=["plans"],
+    summary="Search the best strategies",
+    responses={409: problem_response("`external_id` was used for another request")},
+)
+async def create_plan(
+    body: PlanRequest,
+    caller: Writer,
+    headers: JobHeaders,
+    request: Request,
+    response: Response,
+    session: SessionDependency,
+) -> PlanView:
+    """Accept a search. The same question asked before is answered at once; asked at the same time, computed once."""
+    state = state_of(request)
+    key = search_key(body)
+    document = await cache.read(state.redis, key) or await session.run_sync(store.result, key)
+    submission = Submission(
+        service=SERVICE,
+        owner=caller.owner,
+        spec=body.model_dump(mode="json", exclude={"external_id"}),
+        max_attempts=state.settings.max_attempts,
+        active_key=key,
+        labels=body.labels,
+        external_id=body.external_id,
+        idempotency_key=headers.idempotency_key,
+        request_id=request.state.request_id,
+        finished=document is not None,
+    )
+    outcome = await session.run_sync(lambda sync: submit(sync, submission, lambda: store.has_result(sync, key)))
+    if outcome.created:
+        await session.run_sync(store.add_plan, outcome.job.id, key)
+        if document is not None:
+            await session.run_sync(store.save_result, key, document)
+    view = (await session.run_sync(store.views, [outcome.job]))[0]
+    return accepted(response, outcome.job, view)
+
+
+@router.post("/estimates", tags=["estimates"], summary="Price given strategies")
+def price(body: EstimateRequest, caller: Reader) -> Estimate | Estimates:
+    """Price one strategy or several, at once."""
+    del caller
+    return body.run()
+
+
+def search_key(body: PlanRequest) -> str:
+    """The fingerprint of the question, the engine and the catalogue: equal keys have equal answers."""
+    return sha256({"engine": ENGINE_VERSION, "catalog": digest(), "question": body.canonical()})
+
+
+def make_app(settings: PlannerSettings) -> FastAPI:
+    """The application."""
+    jobs = job_router(
+        service=SERVICE, prefix=store.PREFIX, noun="plans", scope="plans", view=PlanView, views=store.views
+    )
+    app = create_job_app(
+        service=SERVICE,
+        title="Astrolabe planner",
+        settings=settings,
+        host=settings.planner_host,
+        routers=[router, jobs],
+    )
+    app.add_exception_handler(InvalidRequest, _refused)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InvalidRequest)  # noqa: S101 - registered for this type only
+    return problems.render(request, refusal(error))

@@ -1,0 +1,63 @@
+"""Every query of the planner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from kit.jobs.web.views import job_fields
+from planner.models import Plan, Search
+from planner.schemas import PlanView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from sqlalchemy.orm import Session
+
+    from kit.jobs import Job
+
+PREFIX = "/plans"
+
+
+def add_plan(session: Session, job_id: UUID, search_key: str) -> None:
+    """Say which search answers the job."""
+    session.execute(insert(Plan).values(job_id=job_id, search_key=search_key))
+
+
+def search_key(session: Session, job_id: UUID) -> str:
+    """The key of the search that answers the job."""
+    return session.scalars(select(Plan.search_key).where(Plan.job_id == job_id)).one()
+
+
+def result(session: Session, key: str) -> dict[str, Any] | None:
+    """The result of the search, if it was ever finished."""
+    return session.scalar(select(Search.result).where(Search.key == key))
+
+
+def has_result(session: Session, key: str) -> bool:
+    """Whether the search was ever finished."""
+    return session.scalar(select(Search.key).where(Search.key == key)) is not None
+
+
+def save_result(session: Session, key: str, document: Mapping[str, Any]) -> None:
+    """Keep the result of the search; a search has one result, so the first one stays."""
+    session.execute(insert(Search).values(key=key, result=dict(document)).on_conflict_do_nothing())
+
+
+def views(session: Session, jobs: Sequence[Job]) -> list[PlanView]:
+    """What the owner sees of each job: the result once there is one."""
+    query = (
+        select(Plan.job_id, Search.result)
+        .join(Search, Search.key == Plan.search_key)
+        .where(Plan.job_id.in_([job.id for job in jobs if job.status == "succeeded"]))
+    )
+    results = {row.job_id: row.result for row in session.execute(query)}
+    return [view(job, results.get(job.id)) for job in jobs]
+
+
+def view(job: Job, document: Mapping[str, Any] | None) -> PlanView:
+    """The job with its result."""
+    return PlanView.model_validate({**job_fields(job, PREFIX), **(document or {})})
