@@ -36,10 +36,13 @@ def _console(*, stderr: bool) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def table(console: Console) -> Table:
-    """An empty table: ruled on a terminal, bare columns elsewhere."""
-    style = box.SIMPLE_HEAD if console.is_terminal else None
-    return Table(box=style, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+def table(console: Console, ruled_from_columns: int = 80) -> Table:
+    """An empty table: ruled on a terminal with room for it, bare columns elsewhere."""
+    if not console.is_terminal:
+        return Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    if console.width >= ruled_from_columns:
+        return Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    return Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def line(text: str, limit: int = 300) -> str:

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 STATUS_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
 
 
+_COLUMNS = ("Id", "Service", "Status", "Created", "Took", "Details")
+_RULED_FROM_COLUMNS = 110
+
+
 def print_jobs(console: Console, jobs: Iterable[tuple[str, JobState]]) -> None:
     """A table of (service, job)."""
-    grid = table(console)
-    for name in ("Id", "Service", "Status", "Created", "Took", "Progress", "Labels"):
-        grid.add_column(name, no_wrap=name == "Id")
+    grid = table(console, _RULED_FROM_COLUMNS)
+    for name in _COLUMNS:
+        least_columns = 36 if name == "Id" else None
+        grid.add_column(name, no_wrap=name not in {"Created", "Details"}, overflow="fold", min_width=least_columns)
     for service, job in jobs:
         grid.add_row(
             job.id,
@@ -31,10 +36,15 @@ def print_jobs(console: Console, jobs: Iterable[tuple[str, JobState]]) -> None:
             Text(job.status, style=STATUS_STYLES.get(job.status, "")),
             f"{job.created_at:%Y-%m-%d %H:%M:%S}",
             seconds(took_seconds(job)),
-            Text(describe(job.progress) if job.progress and not job.ended else ""),
-            Text(line(" ".join(f"{key}={value}" for key, value in job.labels.items()))),
+            Text(_details(job)),
         )
     console.print(grid)
+
+
+def _details(job: JobState) -> str:
+    progress = describe(job.progress) if job.progress and not job.ended else ""
+    labels = line(" ".join(f"{key}={value}" for key, value in job.labels.items()))
+    return "; ".join(filter(None, (progress, labels)))
 
 
 def print_state(console: Console, job: JobState) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from astrolabe.plans import Candidate, Estimate, Plan, Reason, SearchSummary
 
+_LONGEST_RATE = len("123,456")
+_LONGEST_TERM = len("recompute=selective")
 _MEASURES = ("Iteration", "Tokens/s/GPU", "MFU", "Peak GiB")
 
 
@@ -36,9 +38,9 @@ def _print_candidates(console: Console, candidates: Sequence[Candidate]) -> None
     priced = any(candidate.cost for candidate in candidates)
     grid = table(console)
     grid.add_column("#", justify="right")
-    grid.add_column("Strategy", overflow="fold")
+    grid.add_column("Strategy", overflow="fold", min_width=_LONGEST_TERM)
     for name in (*_MEASURES, *(("Hours", "Money") if priced else ())):
-        grid.add_column(name, justify="right", no_wrap=True)
+        grid.add_column(name, justify="right", min_width=min(len(name), _LONGEST_RATE))
     for rank, candidate in enumerate(candidates, start=1):
         cells = [str(rank), shorthand(candidate.strategy), *_measures(candidate.estimate)]
         if priced:
