@@ -15,18 +15,19 @@ RESULT carries lines: ``A`` and a JSON value, or ``M`` when the interpreter ran 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what signal wraps in enumerations, the slowest import of all
 import builtins
 import ctypes
+import gc
 import marshal
 import os
 import resource
-import signal
 import stat
 import sys
-import types
 
-TYPE_CHECKING = False  # importing typing would be paid on every run
+TYPE_CHECKING = False  # as typing has it, without importing it
 if TYPE_CHECKING:
+    import types
     from collections.abc import Iterator
     from typing import Any, NoReturn
 
@@ -45,7 +46,7 @@ def main() -> None:
     """Take the job, fork the program, report how it ended."""
     control, result = int(sys.argv[1]), int(sys.argv[2])
     # Python handles SIGINT, and PID 1 is only deaf to signals it has no handler for.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     os.write(control, b"H")
     job = marshal.loads(_read_exactly(control, int.from_bytes(_read_exactly(control, 4), "big")))  # noqa: S302 - from the service
     _set_dumpable(0)
@@ -54,6 +55,7 @@ def main() -> None:
     except OSError as error:
         _send(control, b"X", f"{error.strerror}: {error.filename}".encode())
         os._exit(0)
+    gc.freeze()  # or the program's collections would copy every page of what is here already
     program = os.fork()
     if program == 0:
         os.close(control)
@@ -103,7 +105,7 @@ def _supervise(program: int) -> tuple[int, int, int, int]:
         if ended == program:
             break
     try:
-        os.kill(-1, signal.SIGKILL)
+        os.kill(-1, _signal.SIGKILL)
         while True:
             os.wait()
     except (ProcessLookupError, ChildProcessError):
@@ -123,13 +125,13 @@ def _run_program(job: Job, stdin: int, result: int) -> None:
     os.set_inheritable(result, False)  # noqa: FBT003
     for name, soft, hard in job["rlimits"]:
         _lower_limit(getattr(resource, name), soft, hard)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _open_streams()
     sys.argv[:] = [PROGRAM]
     sys.path.insert(0, BOX)
     answer = Answer(result, job["result_bytes"])
     vars(builtins)["final_answer"] = answer
-    module = types.ModuleType("__main__")
+    module = type(sys)("__main__")
     vars(module).update(__file__=PROGRAM, __builtins__=builtins)
     # Dropping the last reference to this file's own module would clear the globals these functions stand on.
     sys.modules["__guest__"], sys.modules["__main__"] = sys.modules["__main__"], module

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sandbox.jail.interpreter import Interpreter
 
 BOX = "/box"
-GUEST = "/guest.py"
+GUEST = "/guest.pyc"
 JAIL_UID = 1000
 NAMESPACES = ("user", "mount", "pid", "ipc", "uts", "cgroup", "net")
 PASSWD = f"sandbox:x:{JAIL_UID}:{JAIL_UID}:sandbox:{BOX}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
@@ -36,10 +36,11 @@ _SHARED_ETC = ("ld.so.cache", "alternatives", "fonts", "localtime")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What is the same for every jail of this service. Sizes are in bytes."""
+    """What is the same for every jail of this service. Sizes are in bytes; ``guest`` is compiled."""
 
     bubblewrap: Path
     interpreter: Interpreter
+    guest: bytes
     fresh_proc: bool
     tmp_bytes: int
     shm_bytes: int

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 OLDEST = (3, 9)
 _QUESTION = "import json, sys; print(json.dumps([sys.executable, sys.base_prefix, sys.version_info[:3]]))"
+_COMPILE = """
+import importlib.util, marshal, sys
+code = compile(sys.stdin.buffer.read(), "guest.py", "exec")
+sys.stdout.buffer.write(importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code))
+"""
+_GUEST = Path(__file__).parent.parent / "guest.py"
 _TIMEOUT_SECONDS = 20
 
 
@@ -44,6 +50,16 @@ def find_interpreter(chosen: Path | None, account: Account) -> Interpreter:
         f"no Python interpreter that uid {account.uid} can run ({'; '.join(faults)})",
         "apt-get install python3, or set ASTROLABE_SANDBOX_PYTHON to an interpreter outside private folders",
     )
+
+
+def compile_guest(interpreter: Interpreter, account: Account) -> bytes:
+    """The guest as ``interpreter`` caches modules, so that no run pays for compiling it."""
+    compiled = subprocess.run(
+        [interpreter.executable, "-I", "-S", "-c", _COMPILE],
+        input=_GUEST.read_bytes(), check=True, capture_output=True, timeout=_TIMEOUT_SECONDS, cwd="/", env={},
+        **account.popen_arguments(),
+    )  # fmt: skip
+    return compiled.stdout
 
 
 def _candidates() -> list[Path]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import marshal
 import os
 import signal
 import socket
 import struct
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sandbox.jail import arguments
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = struct.Struct("3i")
 _FRAME_HEADER = struct.Struct(">cI")
-_GUEST = Path(__file__).parent.parent / "guest.py"
 _MAX_FRAME_BYTES = 1 << 30
 _START_ERROR_BYTES = 2000
 
@@ -56,7 +53,7 @@ class JailProcess:
             out, err, res = (_pipe(ours, theirs, account) for _ in range(3))
             descriptors = arguments.Descriptors(
                 seccomp=_content(theirs, seccomp),
-                guest=_content(theirs, _guest_source()),
+                guest=_content(theirs, layout.guest),
                 passwd=_content(theirs, arguments.PASSWD.encode()),
                 group=_content(theirs, arguments.GROUP.encode()),
                 control=control.fileno(),
@@ -183,11 +180,6 @@ def _start(
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise JailStartError(str(error)) from error
-
-
-@functools.cache
-def _guest_source() -> bytes:
-    return _GUEST.read_bytes()
 
 
 def _socket_pair(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:

@@ -11,7 +11,7 @@ from sandbox.jail.account import jail_account
 from sandbox.jail.arguments import Layout
 from sandbox.jail.cgroup import open_cgroups
 from sandbox.jail.faults import CannotConfineError
-from sandbox.jail.interpreter import find_interpreter
+from sandbox.jail.interpreter import compile_guest, find_interpreter
 from sandbox.jail.jailer import Jailer
 from sandbox.jail.seccomp import SeccompUnavailableError, compile_filter
 
@@ -86,9 +86,11 @@ def prepare_jailer(settings: SandboxSettings, *, fresh_proc: bool, cgroups: CGro
     """Everything a jail is made with, short of trying it. Raises :class:`CannotConfineError` for a missing part."""
     account = jail_account(settings.sandbox_uid)
     bubblewrap, version = _bubblewrap(settings.sandbox_bubblewrap)
+    interpreter = find_interpreter(settings.sandbox_python, account)
     layout = Layout(
         bubblewrap,
-        find_interpreter(settings.sandbox_python, account),
+        interpreter,
+        compile_guest(interpreter, account),
         fresh_proc,
         settings.sandbox_tmp_bytes,
         settings.sandbox_shm_bytes,

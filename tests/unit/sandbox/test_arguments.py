@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.jail.arguments import BOX, ENVIRONMENT, Descriptors, Layout, command_line
+from sandbox.jail.arguments import BOX, ENVIRONMENT, GUEST, Descriptors, Layout, command_line
 from sandbox.jail.interpreter import Interpreter
 
 DESCRIPTORS = Descriptors(seccomp=11, guest=12, passwd=13, group=14, control=15, result=16)
@@ -12,7 +12,7 @@ DESCRIPTORS = Descriptors(seccomp=11, guest=12, passwd=13, group=14, control=15,
 
 def _command(*, prefix: str = "/usr", fresh_proc: bool = True) -> list[str]:
     interpreter = Interpreter(Path(prefix, "bin/python3.11"), Path(prefix), (3, 11, 2))
-    layout = Layout(Path("/usr/bin/bwrap"), interpreter, fresh_proc, tmp_bytes=111, shm_bytes=222)
+    layout = Layout(Path("/usr/bin/bwrap"), interpreter, b"", fresh_proc, tmp_bytes=111, shm_bytes=222)
     return command_line(layout, 333, DESCRIPTORS)
 
 
@@ -63,7 +63,7 @@ def test_a_fresh_proc_or_none() -> None:
 
 
 def test_the_guest_runs_isolated_with_its_two_channels() -> None:
-    assert _command()[-6:] == ["/usr/bin/python3.11", "-I", "-B", "/guest.py", "15", "16"]
+    assert _command()[-6:] == ["/usr/bin/python3.11", "-I", "-B", GUEST, "15", "16"]
 
 
 def test_the_environment_is_the_jails_own() -> None:

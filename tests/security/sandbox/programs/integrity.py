@@ -35,5 +35,9 @@ CASES = [
     Case("write to every inherited socket", KERNEL + "final_answer([f for f in range(3, 64) if attempt(lambda: socket.socket(fileno=os.dup(f)).getpeername()) not in ('EBADF', 'ENOTSOCK')])", result=[]),
     Case("an unhandled error", "raise ValueError('bad input')", "error", exit_code=1, check=lambda answer: answer["stderr"] == 'Traceback (most recent call last):\n  File "/tmp/program.py", line 1, in <module>\n    raise ValueError(\'bad input\')\nValueError: bad input\n'),
     Case("a syntax error", "int a = 1", "error", exit_code=1, stderr_has="SyntaxError: invalid syntax"),
-    Case("CPU of a child that is not waited for", "import os, time\nif os.fork() == 0:\n  while True: pass\ntime.sleep(0.5)", check=lambda answer: answer["usage"]["cpu_ms"] > 250),
+    Case(
+        "CPU of a child that is not waited for",
+        "import os, signal, time\nif os.fork() == 0:\n  while time.process_time() < 0.3: pass\n  open('spent', 'w').close(); signal.pause()\nwhile not os.path.exists('spent'): time.sleep(0.01)",
+        check=lambda answer: answer["usage"]["cpu_ms"] >= 290,
+    ),
 ]  # fmt: skip
