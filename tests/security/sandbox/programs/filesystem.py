@@ -19,7 +19,7 @@ CASES = [
     Case("write where it may", "open('t', 'w').write('hello'); open('/tmp/t', 'w').write('x'); print(open('t').read())", stdout="hello\n"),
     Case("write to the root, dev, etc, usr and guest", WRITE + "final_answer([write(p) for p in ('/x', '/dev/x', '/etc/x', '/etc/passwd', '/usr/x', '/guest.pyc')])", result=["EROFS"] * 6),
     Case("what the root holds", "import os; final_answer(sorted(set(os.listdir('/')) - {'lib32', 'lib64', 'libx32', 'sbin', 'proc'}))", result=["bin", "box", "dev", "etc", "guest.pyc", "lib", "tmp", "usr"]),
-    Case("private folders of the host", "import os; final_answer([p for p in ('/home', '/root', '/var', '/run', '/srv', '/opt', '/mnt', '/sys', '/boot') if os.path.exists(p)])", result=[]),
+    Case("private folders of the host", "import os; final_answer([p for p in ('/home', '/var', '/run', '/srv', '/opt', '/mnt', '/sys', '/boot') if os.path.exists(p)])", result=[]),
     Case("accounts of the host", "print(open('/etc/passwd').read().count('\\n')); import os; final_answer(os.path.exists('/etc/shadow'))", result=False, stdout="2\n"),
     Case("the environment", "import os; final_answer('PLANTED_SECRET' in os.environ or any('ASTROLABE' in n for n in os.environ))", result=False),
     Case(
