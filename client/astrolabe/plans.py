@@ -25,7 +25,14 @@ class Strategy(Answered):
     recompute_modules: Many[str] = ()
     recompute_layers: int | None = None
     activation_offload: bool = False
-    optimizer_offload: bool = False
+    optimizer_offload: float = Field(default=0.0, description="Fraction of the optimizer's work that the host does.")
+    pipeline_split: str | None = None
+    context_comm: str | None = None
+    tp_overlap: bool = False
+    p2p_overlap: bool = False
+    grad_reduce_overlap: bool = True
+    param_gather_overlap: bool = True
+    attention: str | None = None
 
 
 class StageMemory(Answered):

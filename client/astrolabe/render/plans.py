@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LONGEST_RATE = len("123,456")
 _LONGEST_TERM = len("recompute=selective")
+_RULES_SHOWN = 8
 _MEASURES = ("Iteration", "Tokens/s/GPU", "MFU", "Peak GiB")
 
 
@@ -72,10 +73,12 @@ def _print_summary(console: Console, search: SearchSummary, *, cached: bool) -> 
     optimality = f", {search.optimality}" if search.optimality else ""
     dropped = search.enumerated - search.after_rules
     over_memory = search.after_rules - search.after_memory
+    excluded = search.after_memory - search.evaluated
+    bounded = f" (a bound excludes the other {excluded:,})" if excluded > 0 else ""
     console.print(
         styled(
             f"{search.enumerated:,} strategies: {dropped:,} dropped by rules, {over_memory:,} over memory, ",
-            f"{search.evaluated:,} priced; {source}{optimality}.",
+            f"{search.evaluated:,} priced{bounded}; {source}{optimality}.",
         )
     )
     if by_rule := {name: count for name, count in search.dropped.items() if count}:
@@ -84,7 +87,11 @@ def _print_summary(console: Console, search: SearchSummary, *, cached: bool) -> 
 
 def _counts(by_rule: Mapping[str, int]) -> str:
     ranked = sorted(by_rule.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{line(name)} {count:,}" for name, count in ranked)
+    first, others = ranked[:_RULES_SHOWN], ranked[_RULES_SHOWN:]
+    parts = [f"{line(name)} {count:,}" for name, count in first]
+    if others:
+        parts.append(f"{len(others)} other rules {sum(count for _, count in others):,}")
+    return ", ".join(parts)
 
 
 def print_estimates(console: Console, estimates: Sequence[Estimate]) -> None:

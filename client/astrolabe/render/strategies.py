@@ -25,8 +25,8 @@ _SHARDINGS = {
 
 
 def shorthand(strategy: Strategy) -> str:
-    """Such as ``TP4 PP2 DP8 mbs2 SP recompute=selective ZeRO-1``; what is off is left out."""
-    return " ".join(_parts(strategy))
+    """Such as ``TP4 PP2 DP8 mbs2 SP recompute=selective ZeRO-1``; what is off, or as usual, is left out."""
+    return " ".join((*_parts(strategy), *_particulars(strategy)))
 
 
 def _parts(strategy: Strategy) -> Iterator[str]:
@@ -49,6 +49,24 @@ def _parts(strategy: Strategy) -> Iterator[str]:
         yield f"offload={offloaded}"
 
 
+def _particulars(strategy: Strategy) -> Iterator[str]:
+    """What is unlike the usual, so that two strategies never read the same."""
+    if strategy.pipeline_split not in {None, "even"}:
+        yield f"split={strategy.pipeline_split}"
+    if strategy.context_comm not in {None, "p2p"}:
+        yield f"cp={strategy.context_comm}"
+    if strategy.attention not in {None, "flash"}:
+        yield f"attention={strategy.attention}"
+    if strategy.tp_overlap:
+        yield "tp-overlap"
+    if strategy.p2p_overlap:
+        yield "p2p-overlap"
+    if not strategy.grad_reduce_overlap:
+        yield "no-grad-overlap"
+    if not strategy.param_gather_overlap:
+        yield "no-param-overlap"
+
+
 def _recompute(strategy: Strategy) -> str:
     if strategy.recompute == "selective" and strategy.recompute_modules not in {(), ("core_attn",)}:
         return f"selective({','.join(strategy.recompute_modules)})"
@@ -58,5 +76,6 @@ def _recompute(strategy: Strategy) -> str:
 
 
 def _offloaded(strategy: Strategy) -> str:
-    chosen = {"activations": strategy.activation_offload, "optimizer": strategy.optimizer_offload}
+    optimizer = "optimizer" if strategy.optimizer_offload == 1 else f"optimizer({strategy.optimizer_offload:.0%})"
+    chosen = {"activations": strategy.activation_offload, optimizer: strategy.optimizer_offload}
     return ",".join(name for name, on in chosen.items() if on)

@@ -64,7 +64,7 @@ def test_plan_waits_and_shows_the_best_plans(service: ScriptedService, cli: Cli,
     rows = [line.split() for line in result.stdout.splitlines()]
     best = "1 TP4 PP2 DP8 mbs2 SP recompute=selective ZeRO-1 4.50 s 3,278 45.7% 41.2 of 80.0"
     assert best.split() in rows
-    summary = "1,000 strategies: 300 dropped by rules, 300 over memory, 350 priced; searched in 125 ms, exact."
+    summary = "1,000 strategies: 300 dropped by rules, 300 over memory, 350 priced (a bound excludes the other 50); searched in 125 ms, exact."
     assert summary in result.stdout
     assert "Dropped by rule: batch 200, heads 100\n" in result.stdout
     assert result.stderr.splitlines() == ["accepted", "started (attempt 1)", "cost 120/480 strategies", "succeeded"]

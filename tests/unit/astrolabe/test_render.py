@@ -38,10 +38,10 @@ from astrolabe.render.strategies import shorthand
                 "data_parallel": 1,
                 "recompute": "selective",
                 "recompute_modules": ["core_attn", "mlp"],
-                "optimizer_offload": True,
+                "optimizer_offload": 0.5,
                 "activation_offload": True,
             },
-            "TP1 PP1 DP1 mbs1 recompute=selective(core_attn,mlp) offload=activations,optimizer",
+            "TP1 PP1 DP1 mbs1 recompute=selective(core_attn,mlp) offload=activations,optimizer(50%)",
         ),
         (
             {
@@ -52,6 +52,25 @@ from astrolabe.render.strategies import shorthand
                 "virtual_pipeline": 1,
             },
             "TP1 PP1 DP1 mbs1 recompute=full(4 layers) later",
+        ),
+        (
+            {
+                "data_parallel": 1,
+                "schedule": "zero_bubble",
+                "sharding": "zero2",
+                "optimizer_offload": 1,
+                "pipeline_split": "loss",
+                "context_comm": "a2a",
+                "attention": "unfused",
+                "tp_overlap": True,
+                "p2p_overlap": True,
+                "grad_reduce_overlap": False,
+                "param_gather_overlap": False,
+            },
+            (
+                "TP1 PP1 DP1 mbs1 zero-bubble ZeRO-2 offload=optimizer split=loss cp=a2a attention=unfused "
+                "tp-overlap p2p-overlap no-grad-overlap no-param-overlap"
+            ),
         ),
     ],
 )
@@ -90,6 +109,16 @@ def test_a_plan_fits_its_terminal(width: int) -> None:
     console = Console(file=target, width=width, force_terminal=True, color_system=None)
     print_plan(console, Plan.model_validate(samples.plan()))
     assert max(map(len, target.getvalue().splitlines())) <= width
+
+
+def test_the_rules_that_dropped_most_are_named() -> None:
+    dropped = {f"rule{number}": number for number in range(12)}
+    target = io.StringIO()
+    search = {**samples.SEARCH, "dropped": dropped}
+    print_plan(Console(file=target, width=300), Plan.model_validate(samples.plan(search=search)))
+    last = target.getvalue().splitlines()[-1]
+    assert last.startswith("Dropped by rule: rule11 11, rule10 10, ")
+    assert last.endswith("rule4 4, 3 other rules 6")
 
 
 def test_prices_are_shown_where_they_are_known() -> None:
