@@ -1,0 +1,53 @@
+"""Matrix products: peak x efficiency, where efficiency follows from tiles, waves and the reduction length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from planner.engine.problem import Problem
+    from planner.engine.types import Floats
+
+Size: TypeAlias = "Floats | float"
+
+# Output tiles that libraries choose among, with the share of the best tile's speed a full wave of each reaches:
+# smaller tiles load more operand bytes per FLOP.
+_TILES = ((256.0, 128.0, 1.0), (128.0, 128.0, 0.96), (128.0, 64.0, 0.85), (64.0, 64.0, 0.68))
+
+
+def gemm_seconds(problem: Problem, rows: Size, columns: Size, depth: Size, groups: Size = 1.0) -> Floats:
+    """Return the time of `groups` products (rows x depth) @ (depth x columns) run as one grouped kernel.
+
+    time = max(FLOPs / (peak x efficiency), bytes / memory rate). Tile quantisation rounds rows and columns up to
+    whole tiles; wave quantisation rounds tiles up to whole waves over the multiprocessors; short reductions never
+    fill the pipeline: depth / (depth + half_k).
+    """
+    device = problem.device
+    calibration = device.calibration
+    peak = device.peak_flops(problem.precision) * device.gemm_efficiency(problem.precision)
+    processors = device.gpu.multiprocessors
+    flops = 2.0 * np.asarray(rows * columns * depth * groups, np.float64)
+    saturation = depth / (depth + calibration.gemm_half_k * (16 / problem.operand_bits))
+    best = np.zeros_like(flops)
+    for tile_rows, tile_columns, speed in _TILES:
+        tiles_down, tiles_across = np.ceil(rows / tile_rows), np.ceil(columns / tile_columns)
+        filled = rows * columns / (tiles_down * tile_rows * tiles_across * tile_columns)
+        waves = groups * tiles_down * tiles_across / processors
+        best = np.maximum(best, speed * filled * waves / np.ceil(waves))
+    compute = flops / (peak * best * saturation)
+    operand = problem.operand_bits / 8
+    moved = groups * (operand * depth * (rows + columns) + 2.0 * rows * columns)
+    return np.maximum(compute, moved / (device.memory_rate * calibration.memory))
+
+
+def gemm_passes(
+    problem: Problem, rows: Size, columns: Size, depth: Size, groups: Size = 1.0
+) -> tuple[Floats, Floats, Floats]:
+    """Return the times of forward, input gradient and weight gradient of a linear layer over `rows` tokens."""
+    return (
+        gemm_seconds(problem, rows, columns, depth, groups),
+        gemm_seconds(problem, rows, depth, columns, groups),
+        gemm_seconds(problem, columns, depth, rows, groups),
+    )

@@ -1,0 +1,86 @@
+"""The price of one given strategy, in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.engine.cost.pipeline import PipelineTimes, pipeline_times
+from planner.engine.cost.price import Pricer, assemble
+from planner.engine.cost.step import StepTimes, step_times
+from planner.engine.explain import memory_reasons, rule_reasons
+from planner.engine.memory import stage_memory
+from planner.engine.outputs import Breakdown, Estimate, Memory, StageMemory
+from planner.engine.space.codec import encode
+from planner.engine.stages import all_stages
+
+if TYPE_CHECKING:
+    from planner.engine.inputs import Strategy
+    from planner.engine.problem import Problem
+    from planner.engine.space import Layouts, Options
+
+_ZERO_INDEX = np.zeros(1, np.intp)
+
+
+def estimate_strategy(
+    problem: Problem, strategy: Strategy, tokens: float | None, *, field: str = "strategy"
+) -> Estimate:
+    """Return the estimate of `strategy`; InvalidRequest when it cannot be laid out on the problem's GPUs."""
+    layouts, options = encode(problem, strategy, field=field)
+    pipeline = pipeline_times(problem, layouts, options)
+    step = step_times(problem, layouts, options)
+    pricer = assemble(problem, layouts, options, pipeline, step)
+    seconds = float(pricer.seconds(_ZERO_INDEX, _ZERO_INDEX, _ZERO_INDEX)[0, 0])
+    memory = memory_of(problem, layouts, options)
+    reasons = rule_reasons(problem, layouts, options) + memory_reasons(problem, strategy, memory)
+    rate = problem.batch * problem.sequence / seconds
+    peak = problem.device.peak_flops("fp16" if problem.precision == "fp16" else "bf16") * problem.gpus
+    return Estimate(
+        feasible=not reasons,
+        reasons=reasons,
+        iteration_seconds=seconds,
+        tokens_per_second=rate,
+        tokens_per_second_per_gpu=rate / problem.gpus,
+        model_flops_utilization=rate * problem.model_flops_per_token / peak,
+        memory=memory,
+        breakdown=_breakdown(pipeline, step, pricer),
+        hours=None if tokens is None else tokens / rate / 3600,
+    )
+
+
+def _breakdown(pipeline: PipelineTimes, step: StepTimes, pricer: Pricer) -> Breakdown:
+    """Name the parts of the one point priced; the slowdown by stragglers is spread over all of them."""
+    straggling = float(step.straggling[0])
+    reduce = max(pricer.reduce.item() - pricer.backward.item() * pricer.repeats.item(), pricer.reduce_floor.item())
+    gather = max(pricer.gather.item() - pricer.forward.item() * pricer.repeats.item(), pricer.gather_floor.item())
+    parts = {
+        "compute": pipeline.steady.compute.item() + step.fixed.item(),
+        "tp": pipeline.steady.tp.item(),
+        "cp": pipeline.steady.cp.item(),
+        "ep": pipeline.steady.ep.item(),
+        "pp_bubble": pipeline.bubble.item(),
+        "pp_comm": pipeline.transfers.item(),
+        "dp": reduce + gather,
+        "optimizer": step.optimizer.item(),
+        "offload": pipeline.offload.item() + step.offload.item(),
+    }
+    return Breakdown(**{name: value * straggling for name, value in parts.items()})
+
+
+def memory_of(problem: Problem, layouts: Layouts, options: Options) -> Memory:
+    """Return the memory of every stage of the one layout and option."""
+    stages = all_stages(problem.architecture, layouts)
+    parts = stage_memory(problem, layouts, options, stages)
+    rows = []
+    for index in range(stages.index.shape[1]):
+        values = {
+            "weights": parts.state.weights[0, index].item(),
+            "gradients": parts.state.gradients[0, index].item(),
+            "optimizer": parts.state.optimizer[0, index].item(),
+            "activations": parts.activations[0, index].item(),
+            "buffers": parts.buffers[0, index].item() + parts.state.gathered[0, index].item(),
+        }
+        layers = int(stages.layers[0, index])
+        rows.append(StageMemory(stage=index, layers=layers, peak=sum(values.values()), **values))
+    return Memory(capacity=problem.device.memory_bytes, peak=max(row.peak for row in rows), stages=rows)

@@ -1,0 +1,191 @@
+"""Layouts: where every rank stands. A struct of arrays, one row per layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from planner.engine.space.pipelines import SCHEDULES, SPLITS, PipelineShapes, is_smooth, pipeline_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.engine.inputs.search import Space
+    from planner.engine.problem import Problem
+    from planner.engine.types import Bools, Ints
+
+
+_LARGEST_MICRO_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Layouts:
+    """Columns, each of shape (rows,). `gpus` is the world size.
+
+    Layers are those of first, each middle and last stage.
+    """
+
+    gpus: Ints
+    tensor: Ints
+    context: Ints
+    pipeline: Ints
+    virtual: Ints
+    schedule: Ints
+    split: Ints
+    first_layers: Ints
+    middle_layers: Ints
+    last_layers: Ints
+    data: Ints
+    expert: Ints
+    expert_tensor: Ints
+    micro_batch: Ints
+    micro_batches: Ints
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    def take(self, rows: NDArray[np.intp] | Bools | slice) -> Self:
+        """Return the chosen rows."""
+        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Layouts]) -> Layouts:
+        """Return all rows of `parts`, in order."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
+
+def divisors(number: int) -> list[int]:
+    """Return the divisors of `number`, ascending."""
+    small = [value for value in range(1, int(number**0.5) + 1) if number % value == 0]
+    return sorted({*small, *(number // value for value in small)})
+
+
+def powers_of_two(limit: int) -> list[int]:
+    """Return 1, 2, 4, ... up to `limit`."""
+    return [1 << shift for shift in range(max(limit, 1).bit_length())]
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """The values each layout dimension takes."""
+
+    tensor: Sequence[int]
+    context: Sequence[int]
+    expert: Sequence[int]
+    expert_tensor: Sequence[int]
+    micro_batch: Sequence[int]
+    pipelines: PipelineShapes
+
+    @property
+    def size(self) -> int:
+        """Points of the full product."""
+        degrees = len(self.tensor) * len(self.context) * len(self.expert) * len(self.expert_tensor)
+        return degrees * len(self.micro_batch) * len(self.pipelines)
+
+
+def layout_axes(problem: Problem, space: Space, stages: Iterable[int] | None = None) -> Axes:
+    """Return the values of every layout dimension, the user's where given."""
+    arch, limit = problem.architecture, problem.gpus
+    tensor = space.tensor_parallel or _tensor_degrees(problem)
+    context = space.context_parallel or powers_of_two(min(64, max(1, problem.sequence // 1024), limit))
+    expert_tensor = space.expert_tensor_parallel or (powers_of_two(8) if arch.is_moe else [1])
+    shapes = pipeline_shapes(
+        arch.layers,
+        space.pipeline_parallel or stages or _stage_counts(arch.layers, limit),
+        space.virtual_pipeline,
+        space.schedule or SCHEDULES,
+        space.pipeline_split or SPLITS,
+        problem.mtp,
+    )
+    return Axes(
+        tensor=sorted(set(tensor)),
+        context=sorted(set(context)),
+        expert=sorted(set(space.expert_parallel or (divisors(arch.experts) if arch.is_moe else [1]))),
+        expert_tensor=sorted(set(expert_tensor)),
+        micro_batch=sorted(set(space.micro_batch_size or _micro_batches(problem.batch))),
+        pipelines=shapes,
+    )
+
+
+def _tensor_degrees(problem: Problem) -> list[int]:
+    """Divisors of a node and powers of two up to four nodes (or a scale-up domain).
+
+    Past that the network is always too slow.
+    """
+    device = problem.device
+    reach = max(4 * device.gpus_per_node, min(device.domain, 64))
+    degrees = {*divisors(device.gpus_per_node), *powers_of_two(reach)}
+    return [degree for degree in sorted(degrees) if degree <= problem.gpus]
+
+
+def _micro_batches(batch: int) -> list[int]:
+    return [size for size in divisors(batch) if size <= _LARGEST_MICRO_BATCH]
+
+
+def _stage_counts(layers: int, gpus: int) -> list[int]:
+    return [count for count in divisors(gpus) if count <= layers + 2 and (layers % count == 0 or is_smooth(count))]
+
+
+def enumerate_layouts(problem: Problem, axes: Axes) -> Layouts:
+    """Return the product of `axes` whose degrees divide the world and the batch.
+
+    Dropped rows are counted by the caller.
+
+    Row order is the product's, so that equal times tie-break the same way on every run.
+    """
+    grid = np.meshgrid(
+        np.asarray(axes.tensor, np.int32),
+        np.asarray(axes.context, np.int32),
+        np.asarray(axes.expert, np.int32),
+        np.asarray(axes.expert_tensor, np.int32),
+        np.asarray(axes.micro_batch, np.int32),
+        np.arange(len(axes.pipelines), dtype=np.int32),
+        indexing="ij",
+    )
+    tensor, context, expert, expert_tensor, micro_batch, shape = (column.ravel() for column in grid)
+    return assemble(
+        problem.gpus, problem.batch, tensor, context, expert, expert_tensor, micro_batch, axes.pipelines, shape
+    )
+
+
+def assemble(
+    gpus: int,
+    batch: int,
+    tensor: Ints,
+    context: Ints,
+    expert: Ints,
+    expert_tensor: Ints,
+    micro_batch: Ints,
+    shapes: PipelineShapes,
+    shape: Ints,
+) -> Layouts:
+    """Return layouts with what follows from the degrees filled in.
+
+    `data` or `micro_batches` is 0 where nothing divides.
+    """
+    pipeline = shapes.stages[shape]
+    model = tensor * context * pipeline
+    data = np.where(gpus % model == 0, gpus // model, 0).astype(np.int32)
+    per_step = np.maximum(data * micro_batch, 1)
+    micro_batches = np.where((data > 0) & (batch % per_step == 0), batch // per_step, 0).astype(np.int32)
+    return Layouts(
+        gpus=np.full(len(tensor), gpus, np.int32),
+        tensor=tensor,
+        context=context,
+        pipeline=pipeline,
+        virtual=shapes.chunks[shape],
+        schedule=shapes.schedule[shape],
+        split=shapes.split[shape],
+        first_layers=shapes.first_layers[shape],
+        middle_layers=shapes.middle_layers[shape],
+        last_layers=shapes.last_layers[shape],
+        data=data,
+        expert=expert,
+        expert_tensor=expert_tensor,
+        micro_batch=micro_batch,
+        micro_batches=micro_batches,
+    )
