@@ -52,7 +52,7 @@ def print_state(console: Console, job: JobState) -> None:
     parts: list[str | tuple[str, str]] = [f"Job {job.id} ", (job.status, STATUS_STYLES.get(job.status, "bold"))]
     if job.progress and not job.ended:
         parts.append(f" ({describe(job.progress)})")
-    if (took := took_seconds(job)) is not None:
+    if took := took_seconds(job):
         parts.append(f" in {seconds(took)}")
     console.print(styled(*parts))
     if job.error:
@@ -60,9 +60,9 @@ def print_state(console: Console, job: JobState) -> None:
 
 
 def describe(progress: Progress) -> str:
-    """Such as ``cost 12,000/48,000 strategies``."""
+    """Such as ``cost: 12,000/48,000 strategies``."""
     total = "" if progress.total is None else f"/{progress.total:,}"
-    return line(f"{progress.phase} {progress.completed:,}{total} {progress.unit}")
+    return line(f"{progress.phase}: {progress.completed:,}{total} {progress.unit}")
 
 
 def took_seconds(job: JobState) -> float | None:

@@ -67,7 +67,7 @@ def test_plan_waits_and_shows_the_best_plans(service: ScriptedService, cli: Cli,
     summary = "1,000 strategies: 300 dropped by rules, 300 over memory, 350 priced (a bound excludes the other 50); searched in 125 ms, exact."
     assert summary in result.stdout
     assert "Dropped by rule: batch 200, heads 100\n" in result.stdout
-    assert result.stderr.splitlines() == ["accepted", "started (attempt 1)", "cost 120/480 strategies", "succeeded"]
+    assert result.stderr.splitlines() == ["accepted", "started (attempt 1)", "cost: 120/480 strategies", "succeeded"]
 
 
 def test_a_plan_that_was_at_hand_is_shown_without_waiting(
@@ -249,7 +249,7 @@ def test_jobs_of_both_services_are_listed_newest_first(service: ScriptedService,
     assert first.split()[1:3] == ["codetree", "succeeded"]
     assert first.split()[-3:] == ["2.50", "s", "team=nlp"]
     assert second.split()[1:3] == ["planner", "running"]
-    assert "cost 1,000 strategies" in second
+    assert "cost: 1,000 strategies" in second
     assert ("label", "team=nlp") in service.seen[0].params
 
 

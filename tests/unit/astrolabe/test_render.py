@@ -139,7 +139,7 @@ def test_plain_lines_tell_every_phase_but_not_every_step() -> None:
         now[0] = at
         data = {"phase": phase, "completed": completed, "total": 9, "unit": "strategies"}
         show(Event.model_validate({"id": completed, "type": "job.progress", "data": data}))
-    assert target.getvalue().splitlines() == ["rules 1/9 strategies", "cost 1/9 strategies", "cost 3/9 strategies"]
+    assert target.getvalue().splitlines() == ["rules: 1/9 strategies", "cost: 1/9 strategies", "cost: 3/9 strategies"]
 
 
 def test_a_progress_of_an_unknown_shape_is_no_error() -> None:
