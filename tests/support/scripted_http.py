@@ -79,6 +79,12 @@ class ScriptedServer:
     def counts(self) -> dict[str, int]:
         return dict(self._counts)
 
+    def reset(self) -> None:
+        """Count from zero again."""
+        with self._lock:
+            self._counts.clear()
+            self.asked.clear()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -1,0 +1,82 @@
+"""Codetree as its users see it, over HTTP, with the real worker and the real jail behind it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+from tests.support.launcher import CHECKOUT
+from tests.support.llm_server import node_of, program, says
+from tests.support.scripted_http import Answer, Asked, ScriptedServer
+from tests.support.stack import events_of, follow, running_stack
+
+
+def solved(codetree: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    accepted = codetree.post("/solve", json=body)
+    assert accepted.status_code == 202, accepted.text
+    job: dict[str, Any] = codetree.get(accepted.headers["location"], params={"wait": 60}).json()
+    return job
+
+
+def test_the_recorded_episode_runs_for_real_and_says_that_it_is_a_replay(codetree: httpx.Client) -> None:
+    job = solved(codetree, json.loads((CHECKOUT / "examples" / "solve.json").read_text()))
+    assert job["status"] == "succeeded", job["error"]
+    assert (job["answer"], job["decided_by"]) == (1212.0, "majority")
+    assert [vote["count"] for vote in job["votes"]] == [5, 1]
+    assert job["providers"] == ["offline-replay"]
+    assert job["notes"]
+    assert codetree.get(f"/solve/{job['id']}/tree").json() == job["tree"]
+
+
+def test_a_child_is_told_what_went_wrong(codetree: httpx.Client, model: ScriptedServer) -> None:
+    def script(asked: Asked) -> Answer:
+        path, _ = node_of(asked)
+        return says(program("{}['leg']" if path == "1" else "final_answer('ok')"))
+
+    model.script = script
+    job = solved(codetree, {"task": "which leg?", "policy": {"kind": "tree", "root_width": 1, "branching": 2}})
+    assert (job["answer"], job["stop_reason"]) == ("ok", "all_succeeded")
+    child = next(asked for asked in model.asked if node_of(asked)[0] == "1.1")
+    prompt = json.dumps(child.body["messages"])
+    assert "KeyError" in prompt
+    assert "{}['leg']" in prompt
+
+
+def test_no_answer_is_an_honest_failure_that_shows_the_best_attempt(
+    codetree: httpx.Client, model: ScriptedServer
+) -> None:
+    model.script = lambda _: says(program("print('almost')"))
+    job = solved(codetree, {"task": "x", "policy": {"kind": "tree", "root_width": 1, "branching": 1, "max_layers": 2}})
+    assert job["status"] == "failed"
+    assert job["error"]["type"] == "urn:astrolabe:problem:no-answer"
+    assert job["answer"] is None
+    assert (job["stop_reason"], job["best_attempt"]) == ("layers_exhausted", "1.1")
+    assert len(job["tree"]["nodes"]) == 2
+    kinds = [kind for _, kind, _ in events_of(codetree, f"/solve/{job['id']}")]
+    assert kinds[-1] == "job.failed"
+
+
+def test_a_budget_is_kept(codetree: httpx.Client, model: ScriptedServer) -> None:
+    model.script = lambda _: says(program("1 / 0"))
+    job = solved(codetree, {"task": "x", "limits": {"llm_calls": 4}})
+    assert job["stop_reason"] == "budget_llm_calls"
+    assert job["usage"]["llm_calls"] <= 4
+    assert sum(model.counts.values()) <= 4
+
+
+def test_an_episode_is_cancelled_while_a_program_runs(codetree: httpx.Client, model: ScriptedServer) -> None:
+    model.script = lambda _: says(program("import time\ntime.sleep(25)"))
+    path = codetree.post("/solve", json={"task": "x"}).headers["location"]
+    next(kind for _, kind, _ in follow(codetree, path) if kind == "node.generated")
+    assert codetree.post(f"{path}/cancel").json()["status"] == "cancelling"
+    assert codetree.get(path, params={"wait": 20}).json()["status"] == "cancelled"
+
+
+def test_no_endpoint_and_none_asked_for_is_a_clear_error(database_url: str, redis_url: str) -> None:
+    with running_stack(database_url, redis_url, only=("codetree",)) as bare, bare.client("codetree") as codetree:
+        answer = codetree.post("/solve", json={"task": "x"})
+    assert answer.status_code == 422
+    error = answer.json()["errors"][0]
+    assert error["field"] == "models"
+    assert "ASTROLABE_LLM_BASE_URL" in error["message"]

@@ -1,0 +1,142 @@
+"""The planner as its users see it, over HTTP, with the real worker behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.support.stack import Stack, events_of
+
+QUESTION: dict[str, Any] = {
+    "model": {"preset": "llama-2-7b"},
+    "workload": {"global_batch_size": 512, "sequence_length": 4096},
+    "cluster": {"mode": "homogeneous", "gpu": "a100-80gb-sxm", "count": 64},
+}
+
+
+def question(**cluster: Any) -> dict[str, Any]:
+    return {**QUESTION, "cluster": {**QUESTION["cluster"], **cluster}}
+
+
+def planned(planner: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    accepted = planner.post("/plans", json=body)
+    assert accepted.status_code == 202, accepted.text
+    answer = planner.get(accepted.headers["location"], params={"wait": 60})
+    assert answer.status_code == 200
+    job: dict[str, Any] = answer.json()
+    return job
+
+
+def test_a_plan_from_request_to_answer(planner: httpx.Client) -> None:
+    job = planned(planner, question(count=32))
+    assert job["status"] == "succeeded"
+    assert len(job["candidates"]) == 5
+    assert job["best"] == job["candidates"][0]
+    times = [candidate["estimate"]["iteration_seconds"] for candidate in job["candidates"]]
+    assert times == sorted(times)
+    assert job["search"]["enumerated"] == job["search"]["after_rules"] + sum(job["search"]["dropped"].values())
+    memory = job["best"]["estimate"]["memory"]
+    assert memory["peak"] <= memory["capacity"]
+    listed = planner.get("/plans").json()["items"]
+    assert job["id"] in {item["id"] for item in listed}
+
+
+def test_the_answer_equals_the_estimate_of_its_strategy(planner: httpx.Client) -> None:
+    job = planned(planner, question(count=16))
+    body = question(count=16) | {"strategy": job["best"]["strategy"]}
+    estimate = planner.post("/estimates", json=body)
+    assert estimate.status_code == 200, estimate.text
+    assert estimate.json() == job["best"]["estimate"]
+
+
+def test_the_same_question_again_is_answered_with_the_202_itself(planner: httpx.Client) -> None:
+    first = planned(planner, question(count=24))
+    again = planner.post("/plans", json=question(count=24, gpu="A100-80GB")).json()
+    assert again["status"] == "succeeded"
+    assert again["id"] != first["id"]
+    assert again["candidates"] == first["candidates"]
+    assert again["search"] == first["search"], "it was searched again"
+
+
+async def test_fifty_identical_questions_at_once_are_one_search(stack: Stack) -> None:
+    body = question(count=48)
+    async with httpx.AsyncClient(base_url=stack.url("planner"), timeout=70, trust_env=False) as planner:
+        answers = await asyncio.gather(*(planner.post("/plans", json=body) for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {202}
+        ids = [answer.json()["id"] for answer in answers]
+        assert len(set(ids)) == 50
+        jobs = await asyncio.gather(*(planner.get(f"/plans/{job_id}", params={"wait": 60}) for job_id in ids))
+    searches = {(job.json()["status"], job.json()["search"]["seconds"]) for job in jobs}
+    assert len(searches) == 1, "each search takes its own time, so one time means one search"
+    assert next(iter(searches))[0] == "succeeded"
+
+
+def test_events_tell_the_story_and_resume(planner: httpx.Client) -> None:
+    accepted = planner.post("/plans", json=question(count=128))
+    path = accepted.headers["location"]
+    story = events_of(planner, path)
+    assert [number for number, _, _ in story] == list(range(1, len(story) + 1))
+    kinds = [kind for _, kind, _ in story]
+    assert kinds[:2] == ["job.created", "job.started"]
+    assert kinds[-1] == "job.succeeded"
+    assert set(kinds[2:-1]) == {"job.progress"}
+    assert events_of(planner, path, after=2) == story[2:]
+
+
+def test_polling_with_an_etag_costs_nothing_while_nothing_changes(planner: httpx.Client) -> None:
+    job = planned(planner, question(count=8))
+    path = f"/plans/{job['id']}"
+    etag = planner.get(path).headers["etag"]
+    assert planner.get(path, headers={"If-None-Match": etag}).status_code == 304
+    assert planner.get(path, headers={"If-None-Match": '"0"'}).status_code == 200
+
+
+def test_an_idempotency_key_makes_a_repeat_safe(planner: httpx.Client) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    first = planner.post("/plans", json=question(count=8), headers=key)
+    again = planner.post("/plans", json=question(count=8), headers=key)
+    assert again.json()["id"] == first.json()["id"]
+    other = planner.post("/plans", json=question(count=16), headers=key)
+    assert other.status_code == 422
+    assert other.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+def test_an_external_id_names_one_job(planner: httpx.Client) -> None:
+    name = f"sweep-{uuid4()}"
+    first = planner.post("/plans", json=question(count=8) | {"external_id": name})
+    again = planner.post("/plans", json=question(count=8) | {"external_id": name})
+    assert again.json()["id"] == first.json()["id"]
+    assert planner.post("/plans", json=question(count=16) | {"external_id": name}).status_code == 409
+
+
+def test_lists_filter_by_label_and_page(planner: httpx.Client) -> None:
+    team = str(uuid4())
+    made = [planner.post("/plans", json=question(count=8) | {"labels": {"team": team}}).json()["id"] for _ in range(5)]
+    seen: list[str] = []
+    cursor: str | None = None
+    for _ in range(3):
+        query: dict[str, str | int] = {"label": f"team={team}", "limit": 2, "sort": "created_at"}
+        if cursor:
+            query["cursor"] = cursor
+        page = planner.get("/plans", params=query).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == made
+    assert cursor is None
+
+
+def test_nothing_fits_is_an_answer_with_reasons(planner: httpx.Client) -> None:
+    job = planned(planner, question(count=1, gpu="a10-24gb") | {"model": {"preset": "gpt-3-175b"}})
+    assert (job["status"], job["best"], job["candidates"]) == ("succeeded", None, [])
+    assert job["reasons"]
+
+
+@pytest.mark.parametrize("path", ["", "/events", "/tree"])
+def test_an_unknown_job_is_not_found(planner: httpx.Client, codetree: httpx.Client, path: str) -> None:
+    service, prefix = (codetree, "/solve") if path == "/tree" else (planner, "/plans")
+    answer = service.get(f"{prefix}/{uuid4()}{path}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
