@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from kit.auth import SCOPES, ApiKey, create_key
 from kit.db import make_engine, transaction
 from kit.settings import DatabaseSettings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
@@ -30,7 +36,7 @@ def create(
     if unknown := sorted(set(scope) - set(SCOPES)):
         raise typer.BadParameter(f"unknown scope {unknown[0]!r}; choose from {', '.join(SCOPES)}")
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    with transaction(_engine()) as session:
+    with _transaction() as session:
         console.print(create_key(session, owner, scope, expires_at), soft_wrap=True)
 
 
@@ -38,7 +44,7 @@ def create(
 def list_keys() -> None:
     """Show every key's prefix, owner, scopes and state."""
     table = Table("prefix", "owner", "scopes", "created", "expires", "revoked")
-    with transaction(_engine()) as session:
+    with _transaction() as session:
         for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
             moments = (f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in _moments(key))
             table.add_row(key.prefix, key.owner, " ".join(key.scopes), *moments)
@@ -52,15 +58,21 @@ def _moments(key: ApiKey) -> tuple[datetime | None, ...]:
 @keys.command()
 def revoke(prefix: Annotated[str, typer.Argument(help="The key's prefix, as `list` shows it.")]) -> None:
     """Make a key invalid at once."""
-    with transaction(_engine()) as session:
+    with _transaction() as session:
         key = session.get(ApiKey, prefix)
         if key is None:
             raise typer.BadParameter(f"no key has the prefix {prefix!r}")
         key.revoked_at = key.revoked_at or datetime.now(UTC)
 
 
-def _engine() -> Engine:
-    return make_engine(load_settings(DatabaseSettings).database_url.get_secret_value(), pool_size=1)
+@contextmanager
+def _transaction() -> Iterator[Session]:
+    engine = make_engine(load_settings(DatabaseSettings).database_url.get_secret_value(), pool_size=1)
+    try:
+        with transaction(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
 
 
 def main() -> None:

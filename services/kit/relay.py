@@ -127,6 +127,12 @@ class Relay:
                     rung = ring_again(session, Job.service == service)
                     logger.warning("messages were lost, rang again", waiting_service=service, jobs=rung)
 
+    def close(self) -> None:
+        """Give back the connections."""
+        self.engine.dispose()
+        self.celery.close()
+        self.broker.close()
+
     def stop(self, signum: int = 0, frame: FrameType | None = None) -> None:
         """Ask ``run`` to return after the round in hand."""
         del signum, frame
@@ -140,3 +146,4 @@ def serve(settings: JobSettings) -> None:
     signal.signal(signal.SIGINT, relay.stop)
     logger.info("relay started")
     relay.run()
+    relay.close()
