@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -14,7 +15,8 @@ from kit.jobs import Submission, submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router, state_of
 from kit.web.app import problem_response
 from planner import cache, store
-from planner.catalog import digest
+from planner.catalog import Gpu, Price, digest, gpus, models, prices
+from planner.catalog.models import ModelPreset
 from planner.engine import ENGINE_VERSION, Estimate, InvalidRequest
 from planner.schemas import EstimateRequest, Estimates, PlanRequest, PlanView
 from planner.settings import PlannerSettings
@@ -46,6 +48,8 @@ async def create_plan(
     state = state_of(request)
     key = search_key(body)
     document = await cache.read(state.redis, key) or await session.run_sync(store.result, key)
+    if document is None:
+        require_answerable(body)
     submission = Submission(
         service=SERVICE,
         owner=caller.owner,
@@ -72,6 +76,42 @@ def price(body: EstimateRequest, caller: Reader) -> Estimate | Estimates:
     """Price one strategy or several, at once."""
     del caller
     return body.run()
+
+
+class _SearchBeginsError(Exception):
+    """The question was accepted: the search has begun."""
+
+
+def require_answerable(body: PlanRequest) -> None:
+    """Raise ``InvalidRequest`` for a question the engine refuses; it does so before it searches."""
+
+    def stop(phase: str, completed: int, total: int, unit: str) -> None:
+        del phase, completed, total, unit
+        raise _SearchBeginsError
+
+    with suppress(_SearchBeginsError):
+        body.run(stop)
+
+
+@router.get("/catalog/gpus", tags=["catalog"], summary="The accelerators the planner knows, with datasheet facts")
+def list_gpus(caller: Reader) -> list[Gpu]:
+    """Names and aliases to use in `cluster`; rates in 1e9 bytes per second in one direction, memory in GiB."""
+    del caller
+    return list(gpus().values())
+
+
+@router.get("/catalog/models", tags=["catalog"], summary="The model presets")
+def list_models(caller: Reader) -> list[ModelPreset]:
+    """Names to use in `model.preset`, their dimensions and the parameter count their makers give."""
+    del caller
+    return list(models().values())
+
+
+@router.get("/catalog/prices", tags=["catalog"], summary="Prices of accelerators, dated and sourced")
+def list_prices(caller: Reader) -> list[Price]:
+    """US dollars per GPU-hour; snapshots, to be overridden in a request where they are out of date."""
+    del caller
+    return list(prices())
 
 
 def search_key(body: PlanRequest) -> str:

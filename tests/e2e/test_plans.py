@@ -140,3 +140,21 @@ def test_an_unknown_job_is_not_found(planner: httpx.Client, codetree: httpx.Clie
     answer = service.get(f"{prefix}/{uuid4()}{path}")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_every_gpu_and_model_of_the_catalogue_can_be_asked_for(planner: httpx.Client) -> None:
+    gpus = planner.get("/catalog/gpus").json()
+    models = planner.get("/catalog/models").json()
+    assert {price["gpu"] for price in planner.get("/catalog/prices").json()} <= {gpu["name"] for gpu in gpus}
+    strategy = {"strategy": {"tensor_parallel": 1}}
+    for gpu in gpus:
+        precision = "bf16" if "bf16" in gpu["tflops"] else "fp16"
+        workload = QUESTION["workload"] | {"precision": precision}
+        body = question(gpu=gpu["name"], count=1) | {"workload": workload} | strategy
+        answer = planner.post("/estimates", json=body)
+        assert answer.status_code == 200, (gpu["name"], answer.text)
+    for model in models:
+        body = question(count=64) | {"model": {"preset": model["name"]}} | strategy
+        answer = planner.post("/estimates", json=body)
+        assert answer.status_code == 200, (model["name"], answer.text)
+        assert answer.json()["memory"]["peak"] > 0
