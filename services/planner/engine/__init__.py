@@ -32,7 +32,7 @@ from planner.engine.inputs import (
 )
 from planner.engine.outputs import Candidate, Estimate, PlanResult
 from planner.engine.progress import Progress
-from planner.engine.search import estimate, search
+from planner.engine.plan import estimate, search
 from planner.engine.version import ENGINE_VERSION
 
 __all__ = [

@@ -58,17 +58,20 @@ class Feasible:
     points: Callable[[Ints, Ints], Bools]
 
 
-def choose(pricer: Pricer, feasible: Feasible, best: Best, limit: int, *, exhaustive: bool) -> tuple[Best, int]:
-    """Return the best `limit` points, those of `best` included, and how many were priced.
+def choose(pricer: Pricer, feasible: Feasible, bar: float, limit: int, *, exhaustive: bool) -> tuple[Best, int]:
+    """Return the best `limit` points no slower than `bar`, and how many were priced.
 
     Pairs are taken by ascending lower bound; once the bound passes the k-th best time no later pair can enter, so
     stopping there loses nothing (ties included: equal bounds are still priced).
     """
     layout, work = (index.astype(np.int32) for index in np.nonzero(feasible.pairs))
     bounds = pricer.bounds()[layout, work]
+    if not exhaustive:
+        worth = bounds <= bar
+        layout, work, bounds = layout[worth], work[worth], bounds[worth]
     order = np.lexsort((work, layout, bounds))
     layout, work, bounds = layout[order], work[order], bounds[order]
-    priced = 0
+    best, priced = Best.empty(), 0
     states = pricer.fixed.shape[1]
     for block in _blocks(len(layout), states):
         if not exhaustive and len(best) >= limit and bounds[block.start] > best.seconds[-1]:

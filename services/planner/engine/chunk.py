@@ -32,9 +32,10 @@ class Chunk:
     offload among the former and on sharding and optimizer offload among the latter.
     """
 
-    def __init__(self, problem: Problem, admission: Admission, rows: slice) -> None:
+    def __init__(self, problem: Problem, admission: Admission, rows: Ints) -> None:
         self._problem = problem
         self._options = admission.grid.options
+        self._rows = rows
         self._layouts = admission.grid.layouts.take(rows)
         self._masks = {axes: mask[rows] if mask.shape[0] > 1 else mask for axes, mask in admission.masks.items()}
 
@@ -109,16 +110,14 @@ class Chunk:
             stands = stands & whole[layout, sequence, overlap, again, offload, transfers, comm]
         return stands.reshape(len(layout), -1)
 
-    def choose(self, best: Best, search: SearchOptions, start: int) -> tuple[Best, int]:
-        """Return `best` with this chunk's points merged in, and how many were priced.
-
-        `start` is the chunk's first layout.
-        """
+    def choose(self, best: Best, search: SearchOptions) -> tuple[Best, int]:
+        """Return `best` with this chunk's points merged in, and how many were priced."""
         pricer = price(self._problem, self._layouts, self._options)
         feasible = Feasible(self._pairs, self._points)
-        local = Best(best.seconds, best.layout - start, best.work, best.state)
-        found, priced = choose(pricer, feasible, local, search.top_k, exhaustive=search.method == "exhaustive")
-        return Best(found.seconds, found.layout + start, found.work, found.state), priced
+        bar = best.seconds[-1] if len(best) >= search.top_k and search.method == "bounded" else np.inf
+        found, priced = choose(pricer, feasible, bar, search.top_k, exhaustive=search.method == "exhaustive")
+        local = Best(found.seconds, self._rows[found.layout], found.work, found.state)
+        return best.merge(local, search.top_k), priced
 
     def least_over(self) -> float:
         """Return by how many bytes the nearest admitted point misses fitting, any work beside any state option."""

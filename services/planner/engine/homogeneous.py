@@ -9,6 +9,8 @@ import numpy as np
 
 from planner.engine.choose import Best
 from planner.engine.chunk import Chunk
+from planner.engine.cost.bounds import layout_bounds, step_floor
+from planner.engine.counting import count_fitting
 from planner.engine.progress import Progress, silent
 from planner.engine.rules import BUILTIN_RULES, admit
 from planner.engine.rules.fields import Grid
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
 
     from planner.engine.inputs import SearchOptions
     from planner.engine.problem import Problem
-    from planner.engine.rules import Rule
+    from planner.engine.rules import Admission, Rule
 
-_LAYOUTS_PER_CHUNK = 2048
+_FIRST_RUN = 16
+_LARGEST_RUN = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,9 @@ def find(problem: Problem, search: SearchOptions, rules: Sequence[Rule], progres
     admission = admit(Grid(problem, layouts, options), [*BUILTIN_RULES, *rules])
     kept = admission.grid.layouts
     progress("rules", axes.size, axes.size, "layouts")
-    best, after_memory, evaluated, least_over = Best.empty(), 0, 0, np.inf
-    for start in range(0, len(kept), _LAYOUTS_PER_CHUNK):
-        progress("price", start, len(kept), "layouts")
-        chunk = Chunk(problem, admission, slice(start, start + _LAYOUTS_PER_CHUNK))
-        standing = chunk.count()
-        if standing:
-            best, priced = chunk.choose(best, search, start)
-            evaluated += priced
-        elif not after_memory:
-            least_over = min(least_over, chunk.least_over())
-        after_memory += standing
+    fitting = count_fitting(problem, admission)
+    progress("memory", len(kept), len(kept), "layouts")
+    best, evaluated = _cheapest(problem, admission, search, progress) if fitting.points else (Best.empty(), 0)
     progress("price", len(kept), len(kept), "layouts")
     return Found(
         problem=problem,
@@ -84,8 +79,36 @@ def find(problem: Problem, search: SearchOptions, rules: Sequence[Rule], progres
         best=best,
         enumerated=axes.size * len(options),
         after_rules=admission.admitted,
-        after_memory=after_memory,
+        after_memory=fitting.points,
         evaluated=evaluated,
-        least_over=float(least_over) if np.isfinite(least_over) and not after_memory else None,
+        least_over=fitting.least_over,
         dropped=admission.dropped,
     )
+
+
+def _cheapest(
+    problem: Problem, admission: Admission, search: SearchOptions, progress: Progress
+) -> tuple[Best, int]:
+    """Take layouts by ascending lower bound, in growing runs, until the bound passes the k-th best time.
+
+    The first run sets the bar; what it leaves standing is bounded again with the step's floor before it is priced.
+    """
+    layouts, options = admission.grid.layouts, admission.grid.options
+    bounds = layout_bounds(problem, layouts, options)
+    order = np.argsort(bounds, kind="stable")
+    best, evaluated = Best.empty(), 0
+    position, size = 0, _FIRST_RUN
+    while position < len(order):
+        progress("price", position, len(order), "layouts")
+        rows = order[position : position + size]
+        if search.method == "bounded" and len(best) >= search.top_k:
+            bar = best.seconds[-1]
+            if bounds[rows[0]] > bar:
+                break
+            rows = rows[bounds[rows] <= bar]
+            rows = rows[bounds[rows] + step_floor(problem, layouts.take(rows), options) <= bar]
+        if len(rows):
+            best, priced = Chunk(problem, admission, rows).choose(best, search)
+            evaluated += priced
+        position, size = position + size, min(2 * size, _LARGEST_RUN)
+    return best, evaluated

@@ -232,7 +232,7 @@ def test_progress_is_told_and_may_cancel() -> None:
         seen.append((phase, completed, total))
 
     search(LLAMA, WORKLOAD, HomogeneousCluster(gpu="a100", count=16), progress=watch)
-    assert list(dict.fromkeys(phase for phase, *_ in seen)) == ["space", "rules", "price"]
+    assert list(dict.fromkeys(phase for phase, *_ in seen)) == ["space", "rules", "memory", "price"]
     assert seen[-1][1] == seen[-1][2]
 
     def cancel(phase: str, completed: int, total: int, unit: str) -> None:

@@ -16,6 +16,7 @@ from planner.engine.cost import operators as ops
 from planner.engine.cost.axes import OFFLOAD, RECOMPUTE, TRANSFER_OVERLAP, lift, rows
 from planner.engine.cost.collectives import transfer_seconds
 from planner.engine.cost.layer import LayerTimes, Pass, layer_times
+from planner.engine.grouping import group_rows
 from planner.engine.memory.activations import activation_bytes
 from planner.engine.space.pipelines import SCHEDULES
 from planner.engine.stages import Stages, candidate_stages, recomputed_layers
@@ -49,6 +50,12 @@ class PipelineTimes:
         return self.steady.total + self.bubble + self.transfers + self.offload
 
 
+def layer_shapes(layouts: Layouts) -> tuple[Ints, Ints]:
+    """Return a layout of each distinct layer shape, and every layout's shape."""
+    columns = (layouts.tensor, layouts.context, layouts.expert, layouts.expert_tensor, layouts.micro_batch)
+    return group_rows(np.stack(columns, axis=1))
+
+
 @dataclass(frozen=True, slots=True)
 class _Tables:
     """Layer tables by distinct shape, and the row of each layout in them."""
@@ -62,14 +69,13 @@ class _Tables:
 
 def _tables(problem: Problem, layouts: Layouts, options: Options) -> _Tables:
     """Layouts share few distinct layer shapes; operators are priced once per shape."""
-    keys = np.stack([layouts.tensor, layouts.context, layouts.expert, layouts.expert_tensor, layouts.micro_batch])
-    _, first, row = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+    first, row = layer_shapes(layouts)
     shapes = ops.Shapes.of(problem, layouts.take(first))
     dense = layer_times(problem, options, shapes, moe=False)
     moe = layer_times(problem, options, shapes, moe=True) if problem.architecture.is_moe else dense
     lookup = ops.embedding(problem, shapes, np.ones_like(shapes.tokens))
     return _Tables(
-        row.ravel().astype(np.int32), dense, moe, lookup.forward + lookup.input_grad, ops.head_and_loss(problem, shapes)
+        row, dense, moe, lookup.forward + lookup.input_grad, ops.head_and_loss(problem, shapes)
     )
 
 

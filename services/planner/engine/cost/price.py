@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.engine.cost.pipeline import PipelineTimes, pipeline_times
-from planner.engine.cost.step import StepTimes, step_times
+from planner.engine.cost.step import StepTimes, exposed_share, step_times
 
 if TYPE_CHECKING:
     from planner.engine.problem import Problem
@@ -78,7 +78,7 @@ def assemble(problem: Problem, layouts: Layouts, options: Options, pipeline: Pip
     reduce_hidden = options.grad_reduce_overlap[:, None]
     gather_hidden = options.param_gather_overlap
     reduce, gather = step.reduce[:, :, None, None, None], step.gather[:, :, None, None, None]
-    slow = calibration.exposed_floor + calibration.overlap_slowdown
+    slow = exposed_share(problem)
     fixed = (step.optimizer + step.offload)[..., None, None] + step.fixed[:, None, None, None, None]
     return Pricer(
         pipeline=flat_work(pipeline.total),

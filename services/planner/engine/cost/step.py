@@ -59,17 +59,32 @@ def step_times(problem: Problem, layouts: Layouts, options: Options) -> StepTime
     rate = problem.device.memory_rate * problem.device.calibration.memory
     stepping = (_OPTIMIZER_BYTES * owned / rate)[..., None] * (1.0 - options.optimizer_offload)
     sweeping = (_GRADIENT_PASSES_BYTES * held / rate)[..., None]
-    nodes = np.maximum(layouts.gpus / problem.device.gpus_per_node, 1)
-    calibration = problem.device.calibration
     return StepTimes(
         reduce=reduce,
         gather=once_weights * weight_repeats,
         repeats=repeats,
         optimizer=stepping + sweeping,
         offload=_host_step(problem, owned)[..., None] * options.optimizer_offload,
-        fixed=np.full(len(layouts), calibration.iteration_ms * 1e-3),
-        straggling=1.0 + calibration.straggler * np.log2(nodes),
+        fixed=np.full(len(layouts), fixed_seconds(problem)),
+        straggling=straggling(problem, layouts),
     )
+
+
+def exposed_share(problem: Problem) -> float:
+    """Return the share of overlapped traffic that still costs time: what never overlaps, and how much it slows compute."""
+    return problem.device.calibration.exposed_floor + problem.device.calibration.overlap_slowdown
+
+
+def fixed_seconds(problem: Problem) -> float:
+    """Return what every step costs however it is run: data loading, logging, synchronisation."""
+    return problem.device.calibration.iteration_ms * 1e-3
+
+
+def straggling(problem: Problem, layouts: Layouts) -> Floats:
+    """Return the factor by which waiting for the slowest of many nodes stretches a step, shape (layouts,)."""
+    nodes = np.maximum(layouts.gpus / problem.device.gpus_per_node, 1)
+    factor: Floats = 1.0 + problem.device.calibration.straggler * np.log2(nodes)
+    return factor
 
 
 def _host_step(problem: Problem, owned: Floats) -> Floats:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.engine.grouping import group_rows
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,15 +22,15 @@ if TYPE_CHECKING:
 
 _WIDTH = 2
 _UNFUSED_SCORE_BYTES = 5
+_LOGIT_BYTES = 6
 
 
 @dataclass(frozen=True, slots=True)
 class ActivationBytes:
-    """Bytes per micro-batch. `dense` and `moe`.
+    """Bytes per micro-batch, shape (layouts, sequence parallel, recompute settings) unless said otherwise.
 
-    One layer, shape (layouts, sequence parallel, recompute settings); `boundary`: a layer's input alone, `working`:
-    what recomputing one layer brings back, shape (layouts, sequence parallel, ...); `logits`: the loss's transient,
-    shape (layouts,).
+    `dense` and `moe`: one layer of each kind. `boundary`: a layer's input alone, one value for all settings. `working`: what
+    recomputing one layer brings back. `logits`: the loss's transient, shape (layouts,).
     """
 
     dense: Floats
@@ -39,7 +41,14 @@ class ActivationBytes:
 
 
 def activation_bytes(problem: Problem, layouts: Layouts, options: Options) -> ActivationBytes:
-    """Return the bytes a layer keeps under every work option."""
+    """Return the bytes a layer keeps under every work option; counted once per distinct layer shape."""
+    shape = (layouts.tensor, layouts.context, layouts.expert_tensor, layouts.micro_batch)
+    first, kind = group_rows(np.stack(shape, axis=1))
+    counted = _count(problem, layouts.take(first), options)
+    return ActivationBytes(*(getattr(counted, name)[kind] for name in ActivationBytes.__slots__))
+
+
+def _count(problem: Problem, layouts: Layouts, options: Options) -> ActivationBytes:
     arch = problem.architecture
     tokens = (layouts.micro_batch * (problem.sequence / layouts.context))[:, None]
     tensor = layouts.tensor[:, None].astype(np.float64)
@@ -62,9 +71,6 @@ def activation_bytes(problem: Problem, layouts: Layouts, options: Options) -> Ac
         working=np.where(recomputes, working[..., None], selective),
         logits=_LOGIT_BYTES * vocabulary,
     )
-
-
-_LOGIT_BYTES = 6
 
 
 def _kept(parts: Mapping[str, Floats], options: Options) -> Floats:

@@ -7,67 +7,83 @@ variable elimination.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.engine.grouping import group_rows
 from planner.engine.rules.fields import AXES, LAYOUT_AXIS, Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from planner.engine.rules.builtin import Rule
-    from planner.engine.types import Bools, Floats
+    from planner.engine.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """What the rules left of `grid`: a point stands iff every mask stands at it.
 
-    Masks have all axes, of length 1 where unneeded.
-
-    `dropped` charges each point to the first rule that refuses it: rules on layouts alone first, then the others in
-    order.
+    Masks have all axes, of length 1 where unneeded. `dropped` charges each point to the first rule that refuses it: rules on
+    layouts alone first, then the others in order.
     """
 
     grid: Grid
-    masks: dict[frozenset[int], Bools] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
+    masks: dict[frozenset[int], Bools]
+    dropped: dict[str, int]
+    admitted: int
 
-    @property
-    def admitted(self) -> int:
-        """Points that stand."""
-        return int(self.counts(()).sum())
+    def kinds(self, axes: Iterable[int]) -> tuple[Bools, Ints]:
+        """Return the conjunction of the masks on the option axes `axes` for each kind of layout, and every layout's kind."""
+        return _by_kind(self.masks, frozenset(axes), len(self.grid.layouts))
 
-    def components(self) -> list[frozenset[int]]:
-        """Return the sets of option axes tied together by masks, single axes included."""
-        groups = [frozenset({axis}) for axis in range(1, AXES)]
-        for axes in self.masks:
-            tied = [group for group in groups if group & axes]
-            if tied:
-                groups = [group for group in groups if not group & axes] + [frozenset().union(*tied)]
-        return groups
 
-    def mask(self, axes: Iterable[int]) -> Bools:
-        """Return the conjunction of all masks that touch the option axes `axes`, which must be whole components."""
-        wanted = frozenset(axes)
-        parts = [mask for tied, mask in self.masks.items() if tied & wanted]
-        return reduce(np.logical_and, parts, np.ones((1,) * AXES, np.bool_))
+def _by_kind(masks: Mapping[frozenset[int], Bools], axes: frozenset[int], layouts: int) -> tuple[Bools, Ints]:
+    """Layouts differ in few ways as far as a handful of masks is concerned: combine the masks once per way."""
+    touching = [mask for tied, mask in masks.items() if tied & axes]
+    varying = [mask.reshape(layouts, -1) for mask in touching if mask.shape[LAYOUT_AXIS] > 1]
+    kind = np.zeros(layouts, np.int64)
+    if varying:
+        first, kind = group_rows(np.concatenate(varying, axis=1))
+        touching = [mask[first] if mask.shape[LAYOUT_AXIS] > 1 else mask for mask in touching]
+    return reduce(np.logical_and, touching, np.ones((1,) * AXES, np.bool_)), kind
 
-    def counts(self, keep: Iterable[int]) -> Floats:
-        """Return how many points stand, summed over every axis but layouts and `keep`; shape as a mask's."""
-        kept = frozenset(keep)
-        total = np.ones((len(self.grid.layouts), *(1,) * (AXES - 1)))
-        for component in self.components():
-            stands = self.mask(component)
-            missing = [axis for axis in component if stands.shape[axis] == 1]
-            summed = tuple(sorted(component - kept))
-            part = np.count_nonzero(stands, axis=summed, keepdims=True) if summed else stands
-            repeats = float(np.prod([self.grid.shape[axis] for axis in missing if axis not in kept]))
-            total = total * (part * repeats)
-        return total
+
+class _Tally:
+    """The count of standing points, kept while masks are added: one factor per set of option axes that masks tie together."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._shape = grid.shape
+        self._factors: dict[frozenset[int], Floats] = {
+            frozenset({axis}): np.full(1, float(grid.shape[axis])) for axis in range(1, AXES)
+        }
+        self.masks: dict[frozenset[int], Bools] = {}
+        self.standing = int(np.prod([float(length) for length in grid.shape]))
+
+    def add(self, axes: frozenset[int], passes: Bools) -> int:
+        """Add a mask and return how many points it refuses."""
+        known = self.masks.get(axes)
+        self.masks[axes] = passes if known is None else known & passes
+        tied = [group for group in self._factors if group & axes]
+        joined = frozenset().union(*tied)
+        for group in tied:
+            del self._factors[group]
+        self._factors[joined] = self._count(joined)
+        before, self.standing = self.standing, self._total()
+        return before - self.standing
+
+    def _count(self, component: frozenset[int]) -> Floats:
+        stands, kind = _by_kind(self.masks, component, self._shape[LAYOUT_AXIS])
+        repeats = np.prod([float(self._shape[axis]) for axis in component if stands.shape[axis] == 1])
+        counts = np.count_nonzero(stands.reshape(len(stands), -1), axis=1) * repeats
+        return counts[kind] if len(counts) > 1 else counts
+
+    def _total(self) -> int:
+        each = reduce(np.multiply, self._factors.values())
+        return int(each.sum() if len(each) > 1 else each.sum() * self._shape[LAYOUT_AXIS])
 
 
 def admit(grid: Grid, rules: Sequence[Rule]) -> Admission:
@@ -75,19 +91,15 @@ def admit(grid: Grid, rules: Sequence[Rule]) -> Admission:
     dropped = {rule.id: 0 for rule in rules}
     layout_only = [rule for rule in rules if rule.compiled.axes <= {LAYOUT_AXIS}]
     grid = _filter_layouts(grid, layout_only, dropped)
-    admission = Admission(grid, {}, dropped)
-    standing = len(grid.layouts) * len(grid.options)
-    for rule in (rule for rule in rules if rule not in layout_only):
+    tally = _Tally(grid)
+    for rule in rules:
         axes = rule.compiled.axes
-        passes = rule.compiled.evaluate(grid)
-        if passes.all():
+        if axes <= {LAYOUT_AXIS}:
             continue
-        known = admission.masks.get(axes)
-        admission.masks[axes] = passes if known is None else known & passes
-        left = admission.admitted
-        dropped[rule.id] += standing - left
-        standing = left
-    return admission
+        passes = rule.compiled.evaluate(grid)
+        if not passes.all():
+            dropped[rule.id] += tally.add(axes, passes)
+    return Admission(grid, tally.masks, dropped, tally.standing)
 
 
 def _filter_layouts(grid: Grid, rules: Sequence[Rule], dropped: dict[str, int]) -> Grid:

@@ -67,6 +67,11 @@ BUILTIN_RULES: tuple[Rule, ...] = (
         "expert tensor parallel must divide the expert width",
     ),
     Rule(
+        "expert_tensor_order",
+        "expert_tensor_parallel <= tensor_parallel",
+        "experts split over more tensor ranks than attention only add traffic",
+    ),
+    Rule(
         "interleave_batches",
         "virtual_pipeline == 1 or micro_batches % pipeline_parallel == 0",
         "interleaving needs micro-batches in multiples of the pipeline stages",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import combinations
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Self, get_args
 
 import numpy as np
 
@@ -86,6 +86,16 @@ class Options:
         return self.shape[WORK_AXES:]
 
     @property
+    def fastest(self) -> Self:
+        """The work options of which some combination is never slower than any of this space: nothing redone or offloaded."""
+        return replace(
+            self,
+            recomputes=(Recompute(),),
+            activation_offload=np.zeros(1, np.bool_),
+            p2p_overlap=np.array([self.p2p_overlap.any()]),
+        )
+
+    @property
     def zero_stages(self) -> Codes:
         """ZeRO stage of each sharding."""
         return np.array([ZERO_STAGE[SHARDINGS[code]] for code in self.sharding], np.int8)
@@ -97,6 +107,8 @@ class Options:
 
 
 WORK_AXES = 6
+MEMORY_WORK_AXES = (1, 3, 4)
+MEMORY_STATE_AXES = (7, 8)
 
 
 def options_of(problem: Problem, space: Space) -> Options:
@@ -137,12 +149,15 @@ def _recomputes(problem: Problem, space: Space) -> list[Recompute]:
 
 
 def module_sets(problem: Problem, allowed: Sequence[str] | None) -> list[tuple[str, ...]]:
-    """Return every set of modules worth recomputing: `moe` already holds `moe_act` and the shared experts."""
+    """Return every set of modules worth recomputing.
+
+    `moe` already holds `moe_act` and the shared experts; in a mixture of experts the few dense layers' `mlp` saves next to nothing.
+    """
     arch = problem.architecture
     relevant = {"core_attn", "layernorm"}
     relevant |= {"mla_up_proj"} if arch.is_latent_attention else set()
     relevant |= {"moe_act", "moe"} if arch.is_moe else set()
-    relevant |= {"mlp"} if arch.leading_dense_layers else set()
+    relevant |= set() if arch.is_moe else {"mlp"}
     relevant |= {"shared_experts"} if arch.shared_ffn_size else set()
     names = [name for name in MODULES if name in relevant and (allowed is None or name in allowed)]
     sets = [subset for size in range(1, len(names) + 1) for subset in combinations(names, size)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.catalog import digest
 from planner.engine.errors import InvalidRequest
-from planner.engine.estimate import estimate_strategy
+from planner.engine.pricing import estimate_strategy
 from planner.engine.explain import search_reasons
 from planner.engine.hardware import resolve_device
 from planner.engine.homogeneous import Found, find
