@@ -26,6 +26,8 @@ from codetree.tools.python_source import ToolSourceError, python_tool
 from kit.jobs.web.views import JobView
 
 MAX_PROGRAMS = 512
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that every JSON reader keeps (RFC 8785)."""
 MAX_TOOL_CHARACTERS = 256 * 1024
 
 
@@ -136,9 +138,9 @@ class LimitsRequest(_Request):
     """What the episode may spend; what is left out is not limited."""
 
     money_usd: float | None = Field(default=None, ge=0)
-    tokens: int | None = Field(default=None, ge=1)
-    llm_calls: int | None = Field(default=None, ge=1)
-    programs: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1, le=MAX_SAFE_INTEGER)
+    llm_calls: int | None = Field(default=None, ge=1, le=MAX_SAFE_INTEGER)
+    programs: int | None = Field(default=None, ge=1, le=MAX_SAFE_INTEGER)
     wall_seconds: float | None = Field(default=None, gt=0)
 
 
@@ -159,7 +161,7 @@ class SolveRequest(_Request):
     )
     policy: PolicyRequest = TreePolicyRequest(kind="tree")
     limits: LimitsRequest = LimitsRequest()
-    seed: int | None = Field(default=None, ge=0, le=2**53)
+    seed: int | None = Field(default=None, ge=0, le=MAX_SAFE_INTEGER)
     answer_format: AnswerFormatRequest = AnswerFormatRequest()
     labels: dict[
         Annotated[str, StringConstraints(min_length=1, max_length=63), AfterValidator(_without_nul)],
