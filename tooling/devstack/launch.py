@@ -78,8 +78,9 @@ class Stack:
     def start(self) -> None:
         """Migrate, start every part, and return when each service says it is ready."""
         self.refuse_taken_ports()
-        self._migrate()
         self._start_supervisor()
+        self._migrate()
+        self._supervisor.start_parts()
         self._wait_until_ready()
 
     def refuse_taken_ports(self) -> None:
@@ -108,6 +109,7 @@ class Stack:
         if not self._supervisor.alive:
             self._say("supervisord had died, and every part with it; starting them again")
             self._start_supervisor()
+            self._supervisor.start_parts()
 
     def serve_until_stopped(self) -> None:
         """Keep everything alive. Leaves only by StopRequestedError."""

@@ -8,8 +8,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import xmlrpc.client
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+GROUP = "astrolabe"
 PID_VARIABLE = "SUPERVISORD_PID"
-STOP_PART_SECONDS = 10
+# More than the five seconds a worker gives the jobs in hand.
+STOP_PART_SECONDS = 8
+LISTEN_SECONDS = 20.0
 # supervisord gives each part its seconds, kills what is left, and only then ends.
 STOP_ESCALATION = ((signal.SIGTERM, STOP_PART_SECONDS + 5.0), (signal.SIGKILL, 5.0))
 # The kernel allows 107 bytes; supervisord first binds a name with its process id appended.
@@ -50,13 +54,14 @@ chmod = 0700
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
-[group:astrolabe]
+[group:{group}]
 programs = {programs}
 """
 PROGRAM = """
 [program:{name}]
 command = {command}
 directory = {directory}
+autostart = false
 autorestart = true
 startsecs = 2
 startretries = 4
@@ -85,17 +90,32 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Start supervisord, which starts all parts with ``environment``."""
+        """Start supervisord, which gives ``environment`` to the parts once they are started."""
         configuration = self._run / "supervisord.conf"
         configuration.write_text(self.configuration())
         self._process = spawn.spawn(
             [sys.executable, "-m", "supervisor.supervisord", "--configuration", configuration],
-            dies_by=signal.SIGTERM,
+            # The launcher's stores are gone by then: no part could still finish anything in order.
+            dies_by=signal.SIGKILL,
             extra=["--announce", PID_VARIABLE],
             cwd=self._working_dir,
             env=environment,
             log=self.logs / "supervisord.out",
         )
+
+    def start_parts(self) -> None:
+        """Start all parts, as soon as supervisord listens."""
+        deadline = time.monotonic() + LISTEN_SECONDS
+        while self.alive:
+            try:
+                with connected(self.socket) as proxy:
+                    proxy.supervisor.startProcessGroup(GROUP, False)  # noqa: FBT003 - XML-RPC has no keywords
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
     @property
     def alive(self) -> bool:
@@ -122,6 +142,7 @@ class Supervisor:
             socket=_escaped(self.socket),
             # Started by root it would warn on every start unless told that root is meant.
             user="user = root" if _is_root() else "",
+            group=GROUP,
             programs=",".join(part.name for part in self._parts),
         )
         return head + "".join(self._program(part) for part in self._parts)
@@ -153,11 +174,17 @@ class Supervisor:
         return self._scratch / "supervisor.sock"
 
 
+@contextmanager
+def connected(socket: Path) -> Iterator[xmlrpc.client.ServerProxy]:
+    """A supervisord to talk to. Raises OSError when nobody listens there."""
+    transport = SupervisorTransport(None, None, f"unix://{socket}")
+    with closing(transport):
+        yield xmlrpc.client.ServerProxy("http://localhost", transport=cast("xmlrpc.client.Transport", transport))
+
+
 def part_states(socket: Path) -> dict[str, str]:
     """What supervisord says about each part ("RUNNING", "FATAL", ...). Raises OSError when nobody listens there."""
-    transport = SupervisorTransport(None, None, f"unix://{socket}")
-    proxy = xmlrpc.client.ServerProxy("http://localhost", transport=cast("xmlrpc.client.Transport", transport))
-    with closing(transport):
+    with connected(socket) as proxy:
         rows = cast("list[dict[str, str]]", proxy.supervisor.getAllProcessInfo())
     return {str(row["name"]): str(row["statename"]) for row in rows}
 

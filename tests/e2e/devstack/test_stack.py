@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -55,13 +54,21 @@ def test_up_answers_and_kill_9_of_the_launcher_takes_everything_along(environmen
         [sys.executable, "-m", "devstack", "up"], cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True
     )
     with up:
-        assert up.stdout is not None
-        assert any("Stop with" in line for line in up.stdout)
-        planner = f"http://127.0.0.1:{environment[port_variable('planner')]}"
-        accepted = httpx.post(f"{planner}/plans", content=(CHECKOUT / "examples" / "plan.json").read_bytes())
-        assert accepted.status_code == httpx.codes.ACCEPTED
-        job = httpx.get(f"{planner}{accepted.headers['location']}", params={"wait": 30}, timeout=40).json()
-        assert job["status"] == "succeeded"
-        everything = list(descendants(up.pid))
-        os.kill(up.pid, signal.SIGKILL)
+        try:
+            assert up.stdout is not None
+            assert any("Stop with" in line for line in up.stdout)
+            assert planned(environment)["status"] == "succeeded"
+            everything = list(descendants(up.pid))
+        finally:
+            up.kill()
         assert all_exit(everything, 10)
+
+
+def planned(environment: dict[str, str]) -> dict[str, object]:
+    """The job of the example's plan, as it ends."""
+    planner = f"http://127.0.0.1:{environment[port_variable('planner')]}"
+    body = json.loads((CHECKOUT / "examples" / "plan.json").read_text())
+    with httpx.Client(base_url=planner, trust_env=False, timeout=40) as client:
+        accepted = client.post("/plans", json=body)
+        assert accepted.status_code == httpx.codes.ACCEPTED, accepted.text
+        return dict(client.get(accepted.headers["location"], params={"wait": 30}).json())
