@@ -14,7 +14,7 @@ from kit.db import Base
 
 
 class Search(Base):
-    """The result of a search, kept under the fingerprint of its canonical request: computed once, read by many plans."""
+    """The result of a search under the fingerprint of its canonical request: computed once, read by many plans."""
 
     __tablename__ = "searches"
     __table_args__ = ({"schema": "planner"},)

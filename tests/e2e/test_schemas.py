@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.support.stack import SERVICES, Stack
 
 CHECKS = (

@@ -27,12 +27,23 @@ def test_an_accepted_path_never_leads_out(path: str) -> None:
     assert not {"..", ".", ""} & set(cleaned.split("/"))
 
 
-@pytest.mark.parametrize(("given_path", "cleaned"), [("./0.jpg", "0.jpg"), ("a//b", "a/b"), ("numbers/0123", "numbers/0123"), ("back\\slash", "back\\slash"), ("..x/y..", "..x/y..")])
+@pytest.mark.parametrize(
+    ("given_path", "cleaned"),
+    [
+        ("./0.jpg", "0.jpg"),
+        ("a//b", "a/b"),
+        ("numbers/0123", "numbers/0123"),
+        ("back\\slash", "back\\slash"),
+        ("..x/y..", "..x/y.."),
+    ],
+)
 def test_odd_but_legal_paths(given_path: str, cleaned: str) -> None:
     assert check_input_path(given_path) == cleaned
 
 
-@pytest.mark.parametrize("path", ["", ".", "/", "/a", "..", "a/..", "../a", "a/../../b", "a/", "x" * 256, "/".join("a" * 40)])
+@pytest.mark.parametrize(
+    "path", ["", ".", "/", "/a", "..", "a/..", "../a", "a/../../b", "a/", "x" * 256, "/".join("a" * 40)]
+)
 def test_illegal_paths(path: str) -> None:
     with pytest.raises(ValueError):
         check_input_path(path)
@@ -77,7 +88,10 @@ def test_every_limit_over_its_maximum_is_named_at_once() -> None:
 
 @given(st.integers(16 << 20, 4 << 30), st.booleans())
 def test_rlimits_hold_memory_where_nothing_else_does(memory_bytes: int, counted: bool) -> None:
-    limits = {name: (soft, hard) for name, soft, hard in rlimits(Limits(1, 1, memory_bytes, 8, 1, 4096), memory_is_counted=counted)}
+    limits = {
+        name: (soft, hard)
+        for name, soft, hard in rlimits(Limits(1, 1, memory_bytes, 8, 1, 4096), memory_is_counted=counted)
+    }
     assert all(soft <= hard for soft, hard in limits.values())
     assert (limits["RLIMIT_DATA"][0] == memory_bytes) is not counted
     assert limits["RLIMIT_CORE"] == (0, 0)
