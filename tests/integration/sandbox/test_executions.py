@@ -84,7 +84,11 @@ def test_what_comes_out_can_be_sent_in_again(sandbox: Service) -> None:
         ({"code": "1", "files": [{"path": "a", "content": "?", "encoding": "base64"}]}, "files.0", "not base64"),
         ({"code": "1", "collect": ["/etc/*"]}, "collect", "absolute"),
         ({"code": "1", "collect": ["../*"]}, "collect", "leads upwards"),
-        ({"code": "1", "files": [{"path": "a", "content": "x" * 9000}], "limits": {"disk_bytes": 8192}}, "files", "over limits.disk_bytes"),
+        (
+            {"code": "1", "files": [{"path": "a", "content": "x" * 9000}], "limits": {"disk_bytes": 8192}},
+            "files",
+            "over limits.disk_bytes",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -224,7 +228,6 @@ def test_check_says_whether_this_host_can_confine() -> None:
 
 
 def _command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-
     return subprocess.run(
         [sys.executable, "-m", "sandbox", *arguments],
         env=clean_environment(ASTROLABE_SANDBOX_PORT="0", **settings), capture_output=True, text=True, timeout=30, check=False,

@@ -40,7 +40,9 @@ def test_program(sandbox: Service, case: Case) -> None:
     assert sandbox.client.get("/livez").status_code == 200
 
 
-@pytest.mark.parametrize("case", [case for case in limits.CASES if not case.counted_by_cgroup_only], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "case", [case for case in limits.CASES if not case.counted_by_cgroup_only], ids=lambda c: c.name
+)
 def test_limits_hold_by_rlimits_and_sampling(sandbox_without_cgroups: Service, case: Case) -> None:
     answer = sandbox_without_cgroups.run(case.code, **case.request())
     case.judge(answer)

@@ -36,7 +36,10 @@ def test_the_command_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_every_variable_is_a_setting(name: str) -> None:
-    known = {f"ASTROLABE_{field.upper()}" for field in SETTINGS.get(name.split("-", maxsplit=1)[0], PlannerSettings).model_fields}
+    known = {
+        f"ASTROLABE_{field.upper()}"
+        for field in SETTINGS.get(name.split("-", maxsplit=1)[0], PlannerSettings).model_fields
+    }
     given = {variable for variable in OURS[name]["environment"] if variable.startswith("ASTROLABE_")}
     assert given <= known
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from tests.security.sandbox.case import KERNEL, Case
 
-WRITE = KERNEL + """
+WRITE = (
+    KERNEL
+    + """
 def write(path):
     try:
         with open(path, 'w') as f: f.write('1')
         return 'written'
     except OSError as e: return errno.errorcode[e.errno]
 """
+)
 
 
 def _omitted(path: str, reason: str) -> list[dict[str, object]]:

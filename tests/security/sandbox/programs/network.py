@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from tests.security.sandbox.case import KERNEL, Case
 
-CONNECT = KERNEL + """
+CONNECT = (
+    KERNEL
+    + """
 def connect(family, address, kind=socket.SOCK_STREAM):
     with socket.socket(family, kind) as s:
         s.settimeout(2)
         return attempt(lambda: s.connect(address) or 'connected')
 """
+)
 
 CASES = [
     Case("connect to an address outside", CONNECT + "final_answer(connect(socket.AF_INET, ('192.0.2.1', 80)))", result="ENETUNREACH"),
