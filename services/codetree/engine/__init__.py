@@ -4,9 +4,10 @@ from codetree.engine.answers import AnswerFormat, AnswerType
 from codetree.engine.budget import Limits
 from codetree.engine.episode import run_episode
 from codetree.engine.events import Event, EventType
+from codetree.engine.exploration import Exploration, PromptPool, PromptVariant
 from codetree.engine.journal import MemoryJournal
 from codetree.engine.outcome import EpisodeResult, StopReason
-from codetree.engine.policy import PolicyKind, TreePolicy, many_programs, one_program
+from codetree.engine.policy import PolicyKind, TreePolicy, code_actions, many_programs, one_program
 from codetree.engine.ports import LLM, Executor, ExecutorError, Journal, LLMError, LLMErrorKind
 from codetree.engine.spec import EpisodeSpec
 from codetree.engine.tree import Node, NodeStatus
@@ -41,6 +42,7 @@ __all__ = [
     "ExecutionStatus",
     "Executor",
     "ExecutorError",
+    "Exploration",
     "Function",
     "Journal",
     "LLMCall",
@@ -56,12 +58,15 @@ __all__ = [
     "PolicyKind",
     "Price",
     "Program",
+    "PromptPool",
+    "PromptVariant",
     "StopReason",
     "TokenUsage",
     "Tool",
     "TreePolicy",
     "Usage",
     "Vote",
+    "code_actions",
     "many_programs",
     "one_program",
     "run_episode",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from codetree.engine.budget import Ledger, Limit
 from codetree.engine.events import Event, EventType
+from codetree.engine.evolve import fill_pool
 from codetree.engine.grow import Grower, Seedling
 from codetree.engine.journal import MemoryJournal
 from codetree.engine.outcome import EpisodeResult, StopReason, best_attempt, natural_stop
@@ -67,9 +68,11 @@ class _Episode:
         self._started = clock() - elapsed_seconds
         self._ledger = Ledger(grower.spec.limits)
         self._nodes: dict[str, Node] = {}
+        self._first_with: dict[str, str] = {}
 
     async def run(self) -> EpisodeResult:
         await self._emit(EventType.EPISODE_STARTED, policy=self._spec.policy.kind.value)
+        await self._explore_prompts()
         stop: StopReason | None = None
         paths = self._spec.policy.roots()
         while paths and stop is None:
@@ -78,20 +81,41 @@ class _Episode:
             stop = await self._grow_layer(paths)
             await self._report(layer)
             paths = self._spec.policy.next_layer(layer, self._layer(layer))
-        return await self._finish(stop or natural_stop(self._ordered()))
+            if paths and stop is None and self._quorum_reached():
+                stop = StopReason.QUORUM
+        return await self._finish(stop or natural_stop(self._ordered(), self._spec.policy.max_layers))
+
+    async def _explore_prompts(self) -> None:
+        """Fill the prompt pool, at the cost of a model call for each evolved variant."""
+        remaining_seconds = self._remaining_seconds()
+        pool, usage = await fill_pool(self._grower, self._ledger, remaining_seconds)
+        self._ledger.settle(usage)
+        self._grower = replace(self._grower, prompts=pool)
+        if len(pool.variants) > 1:
+            variants: dict[str, JsonValue] = {variant.name: variant.guidance for variant in pool.variants}
+            await self._emit(EventType.PROMPTS_READY, prompts=variants)
+
+    def _quorum_reached(self) -> bool:
+        quorum = self._spec.policy.quorum
+        if quorum is None:
+            return False
+        votes = count_votes(self._ordered(), self._spec.answer_format).votes
+        return bool(votes) and votes[0].count >= quorum
 
     async def _grow_layer(self, paths: Sequence[str]) -> StopReason | None:
         """Grow a layer in waves: reserve as many nodes as fit, grow them, settle, and see how many more fit then."""
-        waiting = [Seedling(path, self._parent(path)) for path in paths]
+        waiting = [Seedling(path, self._ancestors(path)) for path in paths]
         while waiting:
             wave, refused = self._reserve(waiting)
             if refused and not wave:
                 return StopReason.budget(refused)
-            grown = await self._grow_wave(wave)
+            grown = await self._mark_duplicates(await self._grow_wave(wave))
             self._ledger.settle(sum((node.usage for node in grown), Usage()))
             if any(node.status is NodeStatus.ABANDONED for node in grown):
                 return StopReason.BUDGET_WALL_SECONDS
             waiting = waiting[len(wave) :]
+            if waiting and self._quorum_reached():
+                return StopReason.QUORUM
         return None
 
     def _reserve(self, waiting: Sequence[Seedling]) -> tuple[list[Seedling], Limit | None]:
@@ -125,6 +149,22 @@ class _Episode:
         except TimeoutError:
             await self._abandon(wave)
         return [self._nodes[seedling.path] for seedling in wave]
+
+    async def _mark_duplicates(self, grown: Sequence[Node]) -> list[Node]:
+        """Programs equal to an earlier node's, in node order: they cost no execution of their own."""
+        marked = []
+        for node in grown:
+            if node.execution is not None and node.fingerprint is not None:
+                first = self._first_with.setdefault(node.fingerprint, node.path)
+                if first != node.path:
+                    marked.append(replace(node, duplicate_of=first, usage=replace(node.usage, programs=0)))
+                    continue
+            marked.append(node)
+        for node in marked:
+            self._nodes[node.path] = node
+            if node.duplicate_of is not None:
+                await self._journal.node_changed(node)
+        return marked
 
     async def _plant(self, seedling: Seedling) -> None:
         """Show the node as queued, unless an earlier attempt already took it further."""
@@ -169,6 +209,7 @@ class _Episode:
             usage=self._ledger.spent,
             nodes=nodes,
             prompt_version=PROMPT_VERSION,
+            prompts=self._grower.prompts.variants,
         )
         await self._emit(EventType.EPISODE_FINISHED, succeeded=result.succeeded, stop_reason=stop.value)
         return result
@@ -193,9 +234,9 @@ class _Episode:
         else:
             await self._journal.emit(Event(kind, f"{kind.value}:{layer}", {"layer": layer, **data}))
 
-    def _parent(self, path: str) -> Node | None:
+    def _ancestors(self, path: str) -> tuple[Node, ...]:
         parent = parent_of(path)
-        return self._nodes[parent] if parent else None
+        return (*self._ancestors(parent), self._nodes[parent]) if parent else ()
 
     def _ordered(self) -> tuple[Node, ...]:
         return tuple(sorted(self._nodes.values(), key=lambda node: breadth_first(node.path)))

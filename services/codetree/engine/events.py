@@ -12,6 +12,7 @@ class EventType(StrEnum):
     """The names clients see."""
 
     EPISODE_STARTED = "episode.started"
+    PROMPTS_READY = "prompts.ready"
     LAYER_STARTED = "layer.started"
     NODE_GENERATED = "node.generated"
     NODE_FINISHED = "node.finished"

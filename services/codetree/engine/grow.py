@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from codetree.engine.budget import worst_case
 from codetree.engine.events import Event, EventType
+from codetree.engine.exploration import Prompts
+from codetree.engine.fingerprint import fingerprint
 from codetree.engine.parsing import parse_reply
+from codetree.engine.policy import PolicyKind
 from codetree.engine.ports import ExecutorError, LLMError
-from codetree.engine.prompts import SEED_VARIANT, opening, repair, repair_bytes_bound
+from codetree.engine.prompts import opening, repair, repair_bytes_bound
+from codetree.engine.runs import SharedRuns
 from codetree.engine.tree import Node, NodeStatus
 from codetree.engine.values import CallKey, LLMCall, LLMReply, Program, Usage
 from codetree.engine.verdict import judge
@@ -19,97 +23,118 @@ if TYPE_CHECKING:
 
     from codetree.engine.ports import LLM, Executor, Journal
     from codetree.engine.spec import EpisodeSpec
-    from codetree.engine.values import Execution, Message
+    from codetree.engine.values import Execution, Message, Price
 
 _MAX_TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Seedling:
-    """A node that may grow: where, from which failure, and whether its budget allows a repair turn."""
+    """A node that may grow: where, from which ancestors (root first), and whether its budget allows a repair turn."""
 
     path: str
-    parent: Node | None
+    ancestors: tuple[Node, ...] = ()
     may_repair: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Grower:
-    """Grows nodes of one episode through the ports. It holds no state, so nodes may grow concurrently."""
+    """Grows nodes of one episode through the ports. Nodes may grow concurrently; all they share is ``runs``."""
 
     spec: EpisodeSpec
     llm: LLM
     executor: Executor
     journal: Journal
+    prompts: Prompts = field(default_factory=Prompts)
+    runs: SharedRuns = field(default_factory=SharedRuns)
 
     def first_turn_cost(self, seedling: Seedling) -> Usage:
         """The most that a node without a repair turn can cost."""
-        call = self._call(seedling.path, 1, opening(self.spec, seedling.path, seedling.parent))
+        call = self._call(seedling.path, 1, self._opening(seedling))
         return worst_case(call, self.spec.model_for(seedling.path).price, programs=1)
 
     def repair_cost(self, seedling: Seedling) -> Usage:
         """The most that its repair turn can add."""
-        call = self._call(seedling.path, 2, opening(self.spec, seedling.path, seedling.parent))
+        call = self._call(seedling.path, 2, self._opening(seedling))
         price = self.spec.model_for(seedling.path).price
         return worst_case(call, price, extra_input_bytes=repair_bytes_bound())
 
     def plant(self, seedling: Seedling) -> Node:
         """The node before anything is known of it."""
-        model = self.spec.model_for(seedling.path).name
-        return Node(path=seedling.path, model=model, prompt_variant=SEED_VARIANT)
+        path = seedling.path
+        return Node(
+            path=path,
+            model=self.spec.model_for(path).name,
+            prompt_variant=self.prompts.variant_for(path).name,
+            temperature=self.spec.temperature_for(path),
+        )
 
     async def grow(self, seedling: Seedling) -> Node:
         """The finished node. Outages end the node, never the episode; what the journal raises ends the episode."""
         node = await self._generate(seedling)
         if node.status is NodeStatus.GENERATED:
-            node = await self._run(node)
+            node = await self._run(node, seedling)
         await self.journal.node_changed(node)
         await self.journal.emit(_event(EventType.NODE_FINISHED, node))
         return node
 
     async def _generate(self, seedling: Seedling) -> Node:
         node = self.plant(seedling)
-        messages = opening(self.spec, seedling.path, seedling.parent)
+        messages = self._opening(seedling)
         turns = _MAX_TURNS if seedling.may_repair else 1
         for turn in range(1, turns + 1):
             call = self._call(seedling.path, turn, messages)
             try:
-                reply = await self._reply(call)
+                reply = await self.reply(call)
             except LLMError as error:
                 return self._without_reply(node, call, error)
             parsed = parse_reply(reply.text, cut_off=reply.finish_reason == "length")
             node = self._with_reply(node, reply, parsed.thought)
             if parsed.code is not None:
-                return replace(node, status=NodeStatus.GENERATED, code=parsed.code, error=None)
+                mark = fingerprint(parsed.code) if self.spec.policy.deduplicate else None
+                return replace(node, status=NodeStatus.GENERATED, code=parsed.code, error=None, fingerprint=mark)
             problem = parsed.problem or "it holds no program"
             node = replace(node, status=NodeStatus.MALFORMED, error=f"the reply can't be run: {problem}")
             messages = repair(messages, reply.text, problem)
         return node
 
-    async def _run(self, node: Node) -> Node:
-        program = Program(
-            key=CallKey(node.path, node.turns),
-            code=node.code or "",
-            tools=self.spec.tools,
-            wall_seconds=self.spec.policy.program_wall_seconds,
-        )
+    async def _run(self, node: Node, seedling: Seedling) -> Node:
+        program = self._program(node, seedling)
         try:
             execution = await self._execution(node, program)
         except ExecutorError as error:
             return replace(node, status=NodeStatus.EXECUTOR_ERROR, error=str(error))
         ran = replace(node, usage=node.usage + Usage(programs=1))
-        return judge(ran, execution, self.spec.answer_format)
+        is_step = self.spec.policy.kind is PolicyKind.CODEACT
+        return judge(ran, execution, self.spec.answer_format, is_step=is_step)
+
+    def _program(self, node: Node, seedling: Seedling) -> Program:
+        is_step = self.spec.policy.kind is PolicyKind.CODEACT
+        ran = [step.code for step in seedling.ancestors if step.execution is not None and step.code is not None]
+        return Program(
+            key=CallKey(node.path, node.turns),
+            code=node.code or "",
+            tools=self.spec.tools,
+            wall_seconds=self.spec.policy.program_wall_seconds,
+            session="steps" if is_step else None,
+            history=tuple(ran) if is_step else (),
+        )
+
+    def _opening(self, seedling: Seedling) -> tuple[Message, ...]:
+        return opening(self.spec, seedling.path, seedling.ancestors, self.prompts.variant_for(seedling.path))
 
     async def _execution(self, node: Node, program: Program) -> Execution:
         execution = await self.journal.recall_execution(program.key)
         if execution is None:
             await self.journal.node_changed(node)
             await self.journal.emit(_event(EventType.NODE_GENERATED, node))
-            execution = await self.executor.execute(program)
+            execution = await self.runs.run(node.fingerprint, lambda: self.executor.execute(program))
             await self.journal.record_execution(program.key, execution)
+        self.runs.remember(node.fingerprint, execution)
         return execution
 
-    async def _reply(self, call: LLMCall) -> LLMReply:
+    async def reply(self, call: LLMCall) -> LLMReply:
+        """The recorded reply, or a new one that is recorded. Raises ``LLMError``."""
         reply = await self.journal.recall_reply(call.key)
         if reply is None:
             reply = await self.llm.complete(call)
@@ -123,15 +148,12 @@ class Grower:
             model=self.spec.model_for(path).name,
             messages=messages,
             max_output_tokens=self.spec.policy.max_output_tokens,
-            temperature=self.spec.policy.temperature,
+            temperature=self.spec.temperature_for(path),
             seed=self.spec.seed_for(key),
         )
 
     def _with_reply(self, node: Node, reply: LLMReply, thought: str) -> Node:
-        used = reply.usage
-        price = self.spec.model_for(node.path).price
-        money = None if price is None else price.money_usd(used.input_tokens, used.output_tokens)
-        usage = Usage(1, 0, used.input_tokens, used.output_tokens, money, used.estimated)
+        usage = reply_cost(reply, self.spec.model_for(node.path).price)
         return replace(
             node,
             thought=thought or node.thought,
@@ -142,10 +164,21 @@ class Grower:
         )
 
     def _without_reply(self, node: Node, call: LLMCall, error: LLMError) -> Node:
-        price = self.spec.model_for(node.path).price
-        used = replace(worst_case(call, price), estimated=True) if error.may_be_billed else Usage(llm_calls=1)
+        used = failure_cost(call, self.spec.model_for(node.path).price, error)
         message, usage = f"{error.kind.value}: {error}", node.usage + used
         return replace(node, status=NodeStatus.MODEL_ERROR, error=message, turns=node.turns + 1, usage=usage)
+
+
+def reply_cost(reply: LLMReply, price: Price | None) -> Usage:
+    """What a reply cost."""
+    used = reply.usage
+    money = None if price is None else price.money_usd(used.input_tokens, used.output_tokens)
+    return Usage(1, 0, used.input_tokens, used.output_tokens, money, used.estimated)
+
+
+def failure_cost(call: LLMCall, price: Price | None, error: LLMError) -> Usage:
+    """What a call without a reply is charged: its worst case when the endpoint may have billed it."""
+    return replace(worst_case(call, price), estimated=True) if error.may_be_billed else Usage(llm_calls=1)
 
 
 def _event(kind: EventType, node: Node) -> Event:

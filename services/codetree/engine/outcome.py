@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 from pydantic.dataclasses import dataclass
 
+from codetree.engine.exploration import PromptVariant
 from codetree.engine.tree import GROWING, Node, NodeStatus
 from codetree.engine.values import ExecutionStatus, Usage
 from codetree.engine.vote import DecidedBy, Vote
@@ -19,10 +20,16 @@ if TYPE_CHECKING:
 
 
 class StopReason(StrEnum):
-    """Why the tree stopped growing."""
+    """Why the tree stopped growing.
+
+    ``quorum``: enough programs agreed while others could have grown. ``all_stuck``: every program that could have grown
+    repeated an earlier one. For ``codeact`` a layer is a turn.
+    """
 
     ALL_SUCCEEDED = "all_succeeded"
+    QUORUM = "quorum"
     LAYERS_EXHAUSTED = "layers_exhausted"
+    ALL_STUCK = "all_stuck"
     BUDGET_MONEY_USD = "budget_money_usd"
     BUDGET_TOKENS = "budget_tokens"
     BUDGET_LLM_CALLS = "budget_llm_calls"
@@ -53,6 +60,7 @@ class EpisodeResult:
     usage: Usage
     nodes: tuple[Node, ...]
     prompt_version: str
+    prompts: tuple[PromptVariant, ...] = ()
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -71,7 +79,7 @@ _OUTAGES = {
 }
 
 
-def natural_stop(nodes: Sequence[Node]) -> StopReason:
+def natural_stop(nodes: Sequence[Node], max_layers: int) -> StopReason:
     """Why a tree within its budget stopped. An outage is the reason when it left no success or nothing to grow."""
     statuses = {node.status for node in nodes}
     outage = next((reason for status, reason in _OUTAGES.items() if status in statuses), None)
@@ -79,7 +87,7 @@ def natural_stop(nodes: Sequence[Node]) -> StopReason:
         return outage
     last_layer = max(node.layer for node in nodes)
     if any(node.layer == last_layer and node.status in GROWING for node in nodes):
-        return StopReason.LAYERS_EXHAUSTED
+        return StopReason.LAYERS_EXHAUSTED if last_layer >= max_layers else StopReason.ALL_STUCK
     return outage or StopReason.ALL_SUCCEEDED
 
 

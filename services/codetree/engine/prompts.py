@@ -10,15 +10,19 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from codetree.engine.answers import AnswerFormat, AnswerType
+from codetree.engine.exploration import SEED
+from codetree.engine.policy import PolicyKind
 from codetree.engine.values import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codetree.engine.exploration import PromptVariant
     from codetree.engine.spec import EpisodeSpec
     from codetree.engine.tree import Node
     from codetree.engine.values import Tool
 
-PROMPT_VERSION = "v1"
-SEED_VARIANT = "seed"
+PROMPT_VERSION = "v2"
 MAX_ECHO_BYTES = 4096
 """How much of an unusable reply is shown back to its author."""
 
@@ -37,11 +41,60 @@ _ANSWER_FORMATS = {
 }
 
 
-def opening(spec: EpisodeSpec, path: str, parent: Node | None) -> tuple[Message, ...]:
-    """The prompt of a node's first turn: the task, and for a child the failure it has to learn from."""
-    system = _fill("system", answer_format=_answer_format(spec.answer_format), tools=_tools(spec.tools))
-    user = _fill("task", task=spec.task) if parent is None else _reflection(spec, path, parent)
+def opening(
+    spec: EpisodeSpec, path: str, ancestors: Sequence[Node], variant: PromptVariant = SEED
+) -> tuple[Message, ...]:
+    """The prompt of a node's first turn: the task, and for a child the failure it has to learn from.
+
+    ``ancestors`` run from the root to the parent. A step of ``codeact`` sees all of them.
+    """
+    if spec.policy.kind is PolicyKind.CODEACT:
+        return _conversation(spec, ancestors)
+    system = _fill(
+        "system",
+        answer_format=_answer_format(spec.answer_format),
+        tools=_tools(spec.tools),
+        guidance=variant.guidance,
+    )
+    user = _reflection(spec, path, ancestors[-1]) if ancestors else _fill("task", task=spec.task)
     return Message("system", system), Message("user", user)
+
+
+def evolution(spec: EpisodeSpec, number: int, count: int) -> tuple[Message, ...]:
+    """The request for variant ``number`` of ``count``, evolved from the seed for this task."""
+    asked = _fill("evolve", seed=SEED.guidance, number=str(number), count=str(count), task=spec.task)
+    return (Message("user", asked),)
+
+
+def _conversation(spec: EpisodeSpec, steps: Sequence[Node]) -> tuple[Message, ...]:
+    turns = spec.policy.max_layers
+    system = _fill(
+        "codeact",
+        answer_format=_answer_format(spec.answer_format),
+        tools=_tools(spec.tools),
+        turns=str(turns),
+    )
+    messages = [Message("system", system), Message("user", _fill("task", task=spec.task))]
+    for number, step in enumerate(steps, start=1):
+        messages += [Message("assistant", _action(step)), Message("user", _observation(step, turns - number))]
+    return tuple(messages)
+
+
+def _action(step: Node) -> str:
+    thought = _shorten(step.thought, _MAX_THOUGHT_CHARACTERS)
+    code = _shorten(step.code or "", _MAX_CODE_CHARACTERS)
+    return f"<thought>\n{thought}\n</thought>\n<execute>\n{code}\n</execute>"
+
+
+def _observation(step: Node, left: int) -> str:
+    execution = step.execution
+    return _fill(
+        "observe",
+        outcome=f"failed: {_quote('error', step.error, _MAX_ERROR_CHARACTERS)}" if step.error else "ran",
+        stdout=_quote("stdout", execution.stdout if execution else "", _MAX_OUTPUT_CHARACTERS),
+        stderr=_quote("stderr", execution.stderr if execution else "", _MAX_ERROR_CHARACTERS),
+        left=str(left),
+    )
 
 
 def repair(messages: tuple[Message, ...], reply_text: str, problem: str) -> tuple[Message, ...]:

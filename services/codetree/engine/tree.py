@@ -15,11 +15,15 @@ from codetree.engine.values import Execution, Usage
 
 
 class NodeStatus(StrEnum):
-    """From ``queued`` over ``generated`` to one of the others, which are final."""
+    """From ``queued`` over ``generated`` to one of the others, which are final.
+
+    ``acted`` is a step of a ``codeact`` episode that ran and has not answered yet.
+    """
 
     QUEUED = "queued"
     GENERATED = "generated"
     SUCCEEDED = "succeeded"
+    ACTED = "acted"
     FAILED = "failed"
     MALFORMED = "malformed"
     MODEL_ERROR = "model_error"
@@ -27,13 +31,16 @@ class NodeStatus(StrEnum):
     ABANDONED = "abandoned"
 
 
-GROWING = frozenset({NodeStatus.FAILED, NodeStatus.MALFORMED})
+GROWING = frozenset({NodeStatus.FAILED, NodeStatus.MALFORMED, NodeStatus.ACTED})
 """Only these teach a child something: successes stop, outages and abandoned nodes say nothing about the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One CodeProgram: what the model thought and wrote, and what came of it. ``error`` says in words why it failed."""
+    """One CodeProgram: what the model thought and wrote, and what came of it. ``error`` says in words why it failed.
+
+    ``duplicate_of`` names the first node with the same program, whose execution this node shares.
+    """
 
     path: str
     model: str
@@ -48,6 +55,9 @@ class Node:
     provider: str | None = None
     note: str | None = None
     usage: Usage = field(default_factory=Usage)
+    temperature: float | None = None
+    fingerprint: str | None = None
+    duplicate_of: str | None = None
 
     @property
     def parent(self) -> str | None:

@@ -39,10 +39,14 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One model of an episode's pool. A price of ``None`` is unknown, which is not the same as free."""
+    """One model of an episode's pool. A price of ``None`` is unknown, which is not the same as free.
+
+    ``weight`` is its share of the nodes, relative to the other models'.
+    """
 
     name: str
     price: Price | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +109,18 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One complete program to execute, with the tools it may call."""
+    """One complete program to execute, with the tools it may call.
+
+    ``session`` names the interpreter that keeps its state from step to step, and ``history`` what ran in it before, so
+    that an executor that lost the session can build it again.
+    """
 
     key: CallKey
     code: str
     tools: tuple[Tool, ...] = ()
     wall_seconds: float = 30.0
+    session: str | None = None
+    history: tuple[str, ...] = ()
 
 
 class ExecutionStatus(StrEnum):

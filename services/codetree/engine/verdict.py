@@ -22,9 +22,14 @@ _REASONS = {
 }
 
 
-def judge(node: Node, execution: Execution, answer_format: AnswerFormat) -> Node:
-    """``node`` with its outcome. Success is a program that ran to its end and gave an answer of the asked type."""
+def judge(node: Node, execution: Execution, answer_format: AnswerFormat, *, is_step: bool = False) -> Node:
+    """``node`` with its outcome. Success is a program that ran to its end and gave an answer of the asked type.
+
+    ``is_step``: a program that ran without an answer is a step on the way, not a failure.
+    """
     judged = replace(node, execution=execution)
+    if is_step and execution.status is ExecutionStatus.OK and not execution.result_given:
+        return replace(judged, status=NodeStatus.ACTED)
     problem = _problem(execution)
     if problem:
         return replace(judged, status=NodeStatus.FAILED, error=problem)

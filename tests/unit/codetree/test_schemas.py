@@ -65,7 +65,7 @@ def test_policies(policy: dict[str, Any], programs: int) -> None:
         ({"limits": {"tokens": "9"}}, "limits.tokens", "valid integer"),
         ({"limits": {"money_usd": float("nan")}}, "limits.money_usd", "finite number"),
         ({"limits": {"seconds": 1}}, "limits.seconds", "not permitted"),
-        ({"policy": {"kind": "codeact"}}, "policy", "'tree', 'program', 'programs'"),
+        ({"policy": {"kind": "mcts"}}, "policy", "'tree', 'program', 'programs', 'codeact'"),
         ({"policy": {"kind": "programs"}}, "policy.programs.count", "required"),
         ({"policy": {"kind": "tree", "root_width": 0}}, "policy.tree.root_width", "greater than or equal to 1"),
         (

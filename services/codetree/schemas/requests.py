@@ -1,0 +1,91 @@
+"""The body of POST /solve."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic_core import PydanticCustomError
+
+from codetree.engine.answers import DEFAULT_TOLERANCE
+from codetree.schemas.base import Name, Request, Text, without_nul
+from codetree.schemas.policies import PolicyRequest, TreePolicyRequest
+from codetree.tools.python_source import ToolSourceError, python_tool
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that every JSON reader keeps (RFC 8785)."""
+MAX_TOOL_CHARACTERS = 256 * 1024
+
+
+class ToolRequest(Request):
+    """Python source, loaded in the jail before the program; every public function in it may be called."""
+
+    name: Name = Field(examples=["tariffs"])
+    description: Text = Field(max_length=2_000)
+    source: Text = Field(min_length=1, max_length=64 * 1024)
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_python(cls, source: str) -> str:
+        try:
+            python_tool("", "", source)
+        except ToolSourceError as error:
+            raise PydanticCustomError(
+                "tool_source",
+                "can't be used as a tool: {reason}",
+                {"reason": str(error), "remedy": "send Python source that defines a public function"},
+            ) from error
+        return source
+
+
+class LimitsRequest(Request):
+    """What the episode may spend; what is left out is not limited."""
+
+    money_usd: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=1, le=MAX_SAFE_INTEGER)
+    llm_calls: int | None = Field(default=None, ge=1, le=MAX_SAFE_INTEGER)
+    programs: int | None = Field(default=None, ge=1, le=MAX_SAFE_INTEGER)
+    wall_seconds: float | None = Field(default=None, gt=0)
+
+
+class AnswerFormatRequest(Request):
+    """The type of the answer. Numbers a, b are equal when |a - b| <= tolerance * max(1, |a|, |b|)."""
+
+    type: Literal["string", "number", "integer", "boolean", "json"] = "json"
+    tolerance: float = Field(default=DEFAULT_TOLERANCE, ge=0, le=1)
+
+
+class SolveRequest(Request):
+    """A task to be solved by writing and running programs."""
+
+    task: Text = Field(min_length=1, max_length=32 * 1024, examples=["What is the 100th prime?"])
+    tools: list[ToolRequest] = Field(default=[], max_length=32)
+    models: list[Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(without_nul)]] = Field(
+        default=[], max_length=16, examples=[["offline:demo"]], description="empty: the configured model"
+    )
+    policy: PolicyRequest = TreePolicyRequest(kind="tree")
+    limits: LimitsRequest = LimitsRequest()
+    seed: int | None = Field(default=None, ge=0, le=MAX_SAFE_INTEGER)
+    answer_format: AnswerFormatRequest = AnswerFormatRequest()
+    labels: dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=63), AfterValidator(without_nul)],
+        Annotated[str, StringConstraints(max_length=255), AfterValidator(without_nul)],
+    ] = Field(default={}, max_length=32)
+    external_id: Text | None = Field(default=None, min_length=1, max_length=255)
+
+    @field_validator("tools")
+    @classmethod
+    def _tools_fit_together(cls, tools: list[ToolRequest]) -> list[ToolRequest]:
+        names = [tool.name for tool in tools]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise PydanticCustomError(
+                "duplicate_tool", "the tool name {name} is used twice", {"name": twice[0], "remedy": "rename one"}
+            )
+        if sum(len(tool.source) for tool in tools) > MAX_TOOL_CHARACTERS:
+            raise PydanticCustomError(
+                "tools_too_large",
+                "the tools are together longer than {most} characters",
+                {"most": MAX_TOOL_CHARACTERS, "remedy": "send less source"},
+            )
+        return tools
