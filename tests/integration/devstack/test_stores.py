@@ -142,13 +142,15 @@ def test_a_port_taken_since_is_exchanged(place: Path) -> None:
 
 def test_a_port_lost_between_choosing_and_binding_is_exchanged(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Stores(place / "data", durable=False) as first:
-        ports = [daemon.port for daemon in first.daemons]
+        files = [daemon.port_file for daemon in first.daemons]
     with socket.socket() as one, socket.socket() as other:
-        one.bind((LOOPBACK, ports[0]))
-        other.bind((LOOPBACK, ports[1]))
+        for file, taken in zip(files, (one, other), strict=True):
+            taken.bind((LOOPBACK, 0))
+            file.write_text(str(taken.getsockname()[1]))
         monkeypatch.setattr("devstack.stores.ports.is_free", lambda _port: True)
         with Stores(place / "data", durable=False) as second:
-            assert not {daemon.port for daemon in second.daemons} & set(ports)
+            lost = {one.getsockname()[1], other.getsockname()[1]}
+            assert not {daemon.port for daemon in second.daemons} & lost
 
 
 def test_two_folders_run_side_by_side(place: Path, stores: Stores) -> None:
