@@ -31,8 +31,8 @@ from planner.engine.inputs import (
     Workload,
 )
 from planner.engine.outputs import Candidate, Estimate, PlanResult
-from planner.engine.progress import Progress
 from planner.engine.plan import estimate, search
+from planner.engine.progress import Progress
 from planner.engine.version import ENGINE_VERSION
 
 __all__ = [

@@ -17,6 +17,7 @@ from planner.engine.stages import candidate_stages
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from planner.engine.cost.price import Pricer
     from planner.engine.inputs import SearchOptions
     from planner.engine.problem import Problem
     from planner.engine.rules import Admission
@@ -108,7 +109,7 @@ class Chunk:
         if self._both is not None:
             whole = np.broadcast_to(self._both, (len(self._layouts), *self._options.shape))
             stands = stands & whole[layout, sequence, overlap, again, offload, transfers, comm]
-        return stands.reshape(len(layout), -1)
+        return stands.reshape(len(layout), int(np.prod(self._options.state_shape)))
 
     def choose(self, best: Best, search: SearchOptions) -> tuple[Best, int]:
         """Return `best` with this chunk's points merged in, and how many were priced."""
@@ -118,6 +119,32 @@ class Chunk:
         found, priced = choose(pricer, feasible, bar, search.top_k, exhaustive=search.method == "exhaustive")
         local = Best(found.seconds, self._rows[found.layout], found.work, found.state)
         return best.merge(local, search.top_k), priced
+
+    def best_each(self) -> Best:
+        """Return the best point of every layout that has one, ascending by layout."""
+        pricer = price(self._problem, self._layouts, self._options)
+        bounds = np.where(self._pairs, pricer.bounds(), np.inf)
+        standing = np.flatnonzero(self._pairs.any(axis=1))
+        first = self._priced(pricer, standing, bounds[standing].argmin(axis=1))
+        limit = np.full(len(bounds), -np.inf)
+        limit[first.layout] = first.seconds
+        layout, work = np.nonzero(self._pairs & (bounds <= limit[:, None]))
+        found = self._priced(pricer, layout, work)
+        order = np.lexsort((found.state, found.work, found.seconds, found.layout))
+        leading = order[np.flatnonzero(np.diff(found.layout[order], prepend=-1))]
+        return Best(
+            found.seconds[leading], self._rows[found.layout[leading]], found.work[leading], found.state[leading]
+        )
+
+    def _priced(self, pricer: Pricer, layout: Ints, work: Ints) -> Best:
+        """Return each pair with its best state option."""
+        stands = self._points(layout, work)
+        states = np.flatnonzero(stands.any(axis=0))
+        if not len(states):
+            return Best.empty()
+        seconds = np.where(stands[:, states], pricer.seconds(layout, work, states), np.inf)
+        chosen = seconds.argmin(axis=1)
+        return Best(seconds[np.arange(len(layout)), chosen], layout, work, states[chosen])
 
     def least_over(self) -> float:
         """Return by how many bytes the nearest admitted point misses fitting, any work beside any state option."""

@@ -74,7 +74,7 @@ def _weights(admission: Admission, axes: range, kept: tuple[int, ...]) -> _Weigh
 
 
 def _alike(work: Ints, state: Ints) -> Iterator[Ints]:
-    """Yield runs of layouts, those that admit the same options together, so that few cells of a run are refused ones."""
+    """Yield runs of layouts, those that admit the same options side by side, so that few cells go to waste."""
     order = np.lexsort((work, state))
     for start in range(0, len(order), _ROWS_PER_BLOCK):
         yield order[start : start + _ROWS_PER_BLOCK]

@@ -86,9 +86,7 @@ def find(problem: Problem, search: SearchOptions, rules: Sequence[Rule], progres
     )
 
 
-def _cheapest(
-    problem: Problem, admission: Admission, search: SearchOptions, progress: Progress
-) -> tuple[Best, int]:
+def _cheapest(problem: Problem, admission: Admission, search: SearchOptions, progress: Progress) -> tuple[Best, int]:
     """Take layouts by ascending lower bound, in growing runs, until the bound passes the k-th best time.
 
     The first run sets the bar; what it leaves standing is bounded again with the step's floor before it is priced.

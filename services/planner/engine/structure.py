@@ -20,7 +20,7 @@ _PROBE = Space(
 )
 
 
-def require_possible(problem: Problem) -> None:
+def require_possible(problem: Problem, *, field: str = "cluster.count") -> None:
     """Raise InvalidRequest at `cluster.count` when no layout of the default space uses the GPUs.
 
     The remedy names counts that do.
@@ -32,7 +32,7 @@ def require_possible(problem: Problem) -> None:
         f"use {' or '.join(str(count) for count in sorted(near[:2]))} GPUs" if near else "change the count or the batch"
     )
     raise InvalidRequest(
-        "cluster.count",
+        field,
         problem.gpus,
         f"cannot be split into tensor x context x pipeline x data degrees for {problem.architecture.heads} heads, "
         f"{problem.architecture.layers} layers and a batch of {problem.batch}",

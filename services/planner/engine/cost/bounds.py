@@ -1,7 +1,8 @@
 """A lower bound of each layout's iteration time over all its options, cheap enough for every layout.
 
-The pipeline's time, K max t + (sum t - max t) f with 0 <= f <= 1 falling in max t no faster than K max t rises, grows with every
-layer's time. Recomputation and offload only add to a layer's time, so the least time over the other options bounds it.
+The pipeline's time, K max t + (sum t - max t) f with 0 <= f <= 1 falling in max t no faster than K max t rises, grows
+with every layer's time. Recomputation and offload only add to a layer's time, so the least time over the other
+options bounds it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from planner.engine.cost import operators as ops
 from planner.engine.cost.collectives import transfer_seconds
 from planner.engine.cost.layer import layer_times
 from planner.engine.cost.pipeline import layer_shapes
+from planner.engine.cost.price import SAFE
 from planner.engine.cost.step import exposed_share, fixed_seconds, step_times, straggling
 from planner.engine.space.pipelines import SCHEDULES
 from planner.engine.stages import candidate_stages
@@ -55,7 +57,7 @@ def layout_bounds(problem: Problem, layouts: Layouts, options: Options) -> Float
     fill = np.maximum(whole - slowest, 0) / layouts.virtual * (1 - deferred)
     pipeline = layouts.micro_batches * slowest + fill + _fill_transfers(problem, layouts)
     bounds: Floats = (pipeline + fixed_seconds(problem)) * straggling(problem, layouts)
-    return bounds * (1 - 1e-9)
+    return bounds * SAFE
 
 
 def step_floor(problem: Problem, layouts: Layouts, options: Options) -> Floats:
@@ -66,7 +68,7 @@ def step_floor(problem: Problem, layouts: Layouts, options: Options) -> Floats:
     traffic = traffic + np.where(options.param_gather_overlap.any(), shown, 1.0) * step.gather
     stepping = (step.optimizer + step.offload).min(axis=2)
     floor: Floats = (traffic + stepping).min(axis=1) * step.straggling
-    return floor * (1 - 1e-9)
+    return floor * SAFE
 
 
 def _least(problem: Problem, options: Options, shapes: ops.Shapes, *, moe: bool) -> tuple[Floats, Floats]:

@@ -74,9 +74,7 @@ def _tables(problem: Problem, layouts: Layouts, options: Options) -> _Tables:
     dense = layer_times(problem, options, shapes, moe=False)
     moe = layer_times(problem, options, shapes, moe=True) if problem.architecture.is_moe else dense
     lookup = ops.embedding(problem, shapes, np.ones_like(shapes.tokens))
-    return _Tables(
-        row, dense, moe, lookup.forward + lookup.input_grad, ops.head_and_loss(problem, shapes)
-    )
+    return _Tables(row, dense, moe, lookup.forward + lookup.input_grad, ops.head_and_loss(problem, shapes))
 
 
 def pipeline_times(problem: Problem, layouts: Layouts, options: Options) -> PipelineTimes:

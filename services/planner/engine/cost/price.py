@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from planner.engine.types import Floats, Ints
 
 
+SAFE = 1 - 1e-9
+"""Keeps a lower bound below the price it bounds when the two are summed in another order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pricer:
     """Times of layouts with the work axes and the state axes each flattened.
@@ -38,21 +42,28 @@ class Pricer:
         """Return a lower bound of the iteration time of each (layout, work option) over all state options."""
         least = (self.fixed + self.reduce_floor + self.gather_floor).min(axis=1)
         bounds: Floats = (self.pipeline + least[:, None]) * self.straggling[:, None]
-        return bounds
+        return bounds * SAFE
 
     def seconds(self, layout: Ints, work: Ints, state: Ints) -> Floats:
         """Return iteration seconds of each (layout[i], work[i]) with each of `state`, shape (len(layout), len(state)).
 
         A reduction of r seconds under a window of w shows max(r - w, floor): overlapping never hides all of it.
         """
-        pair = (layout[:, None], state[None, :])
-        window = self.repeats[pair]
-        backward = self.backward[layout, work][:, None] * window
-        forward = self.forward[layout, work][:, None] * window
-        shown = np.maximum(self.reduce[pair] - backward, self.reduce_floor[pair])
-        shown = shown + np.maximum(self.gather[pair] - forward, self.gather_floor[pair])
-        total = self.pipeline[layout, work][:, None] + shown + self.fixed[pair]
-        seconds: Floats = total * self.straggling[layout][:, None]
+
+        def of_pairs(values: Floats) -> Floats:
+            return values[:, state][layout]
+
+        repeats = of_pairs(self.repeats)
+        shown = of_pairs(self.reduce)
+        shown -= self.backward[layout, work][:, None] * repeats
+        np.maximum(shown, of_pairs(self.reduce_floor), out=shown)
+        gathered = of_pairs(self.gather)
+        gathered -= self.forward[layout, work][:, None] * repeats
+        np.maximum(gathered, of_pairs(self.gather_floor), out=gathered)
+        seconds = self.pipeline[layout, work][:, None] + shown
+        seconds += gathered
+        seconds += of_pairs(self.fixed)
+        seconds *= self.straggling[layout][:, None]
         return seconds
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.engine.cost.collectives import Group, gather_seconds
-from planner.engine.memory.state import sharding_ranks, stage_parameters
+from planner.engine.memory.state import StageParameters, sharding_ranks, stage_parameters
 from planner.engine.space.options import Zero
 from planner.engine.stages import candidate_stages
 
@@ -44,6 +44,11 @@ class StepTimes:
 def step_times(problem: Problem, layouts: Layouts, options: Options) -> StepTimes:
     """Return the once-per-step times of every layout and state option."""
     parameters = stage_parameters(problem, layouts, candidate_stages(problem.architecture, layouts))
+    return step_times_of(problem, layouts, options, parameters)
+
+
+def step_times_of(problem: Problem, layouts: Layouts, options: Options, parameters: StageParameters) -> StepTimes:
+    """Return the once-per-step times of a rank that holds the most of `parameters` over its columns."""
     shared, expert = parameters.shared.max(axis=1)[:, None], parameters.expert.max(axis=1)[:, None]
     zero = options.zero_stages
     shared_ranks, expert_ranks = sharding_ranks(problem, layouts, options)
@@ -71,7 +76,10 @@ def step_times(problem: Problem, layouts: Layouts, options: Options) -> StepTime
 
 
 def exposed_share(problem: Problem) -> float:
-    """Return the share of overlapped traffic that still costs time: what never overlaps, and how much it slows compute."""
+    """Return the share of overlapped traffic that still costs time.
+
+    What never overlaps, and how much it slows compute.
+    """
     return problem.device.calibration.exposed_floor + problem.device.calibration.overlap_slowdown
 
 

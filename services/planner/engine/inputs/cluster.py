@@ -49,7 +49,7 @@ class HeterogeneousCluster(Input):
     mode: Literal["heterogeneous"]
     total: Count
     limits: dict[Name, Count] = Field(
-        min_length=1, max_length=8, examples=[{"a800-80gb-sxm": 512, "h100-80gb-sxm": 512}]
+        min_length=1, max_length=4, examples=[{"a800-80gb-sxm": 512, "h100-80gb-sxm": 512}]
     )
     links: dict[Name, LinkOverrides] = Field(default={}, description="Overrides by GPU type.")
     inter_type_gbps: _Rate | None = Field(

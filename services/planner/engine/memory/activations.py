@@ -29,8 +29,8 @@ _LOGIT_BYTES = 6
 class ActivationBytes:
     """Bytes per micro-batch, shape (layouts, sequence parallel, recompute settings) unless said otherwise.
 
-    `dense` and `moe`: one layer of each kind. `boundary`: a layer's input alone, one value for all settings. `working`: what
-    recomputing one layer brings back. `logits`: the loss's transient, shape (layouts,).
+    `dense` and `moe`: one layer of each kind. `boundary`: a layer's input alone, one value for all settings.
+    `working`: what recomputing one layer brings back. `logits`: the loss's transient, shape (layouts,).
     """
 
     dense: Floats

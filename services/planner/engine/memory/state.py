@@ -53,7 +53,7 @@ def padded_vocab(problem: Problem, tensor: Floats) -> Floats:
     return np.ceil(problem.architecture.vocab_size / multiple) * multiple
 
 
-def _layer_parameters(problem: Problem, layouts: Layouts) -> tuple[Floats, Floats, Floats]:
+def layer_parameters(problem: Problem, layouts: Layouts) -> tuple[Floats, Floats, Floats]:
     """Parameters one rank holds of a dense layer, of an MoE layer outside its experts, and of its experts.
 
     Shape (layouts,).
@@ -70,7 +70,7 @@ def _layer_parameters(problem: Problem, layouts: Layouts) -> tuple[Floats, Float
 def stage_parameters(problem: Problem, layouts: Layouts, stages: Stages) -> StageParameters:
     """Return the parameters one rank of each stage holds."""
     counts, arch = problem.parameters, problem.architecture
-    dense, moe, experts = (column[:, None] for column in _layer_parameters(problem, layouts))
+    dense, moe, experts = (column[:, None] for column in layer_parameters(problem, layouts))
     tensor = layouts.tensor[:, None].astype(np.float64)
     table = padded_vocab(problem, tensor) * arch.hidden_size / tensor
     shared = stages.dense_layers * dense + stages.moe_layers * moe
@@ -109,7 +109,7 @@ def state_bytes(problem: Problem, layouts: Layouts, options: Options, parameters
     weights = (WEIGHT_BYTES + low_precision_copy) * np.where(zero >= Zero.WEIGHTS, split, whole)
     gradients = problem.gradient_bytes * np.where(zero >= Zero.GRADIENTS, split, whole)
     optimizer = MASTER_AND_MOMENTS_BYTES * np.where(zero >= Zero.OPTIMIZER, split, whole)
-    dense, moe, experts = (column[:, None, None] for column in _layer_parameters(problem, layouts))
+    dense, moe, experts = (column[:, None, None] for column in layer_parameters(problem, layouts))
     largest = np.maximum(dense, moe + experts) if problem.architecture.is_moe else dense
     gathered = np.where(
         zero >= Zero.WEIGHTS, 2 * (WEIGHT_BYTES + problem.gradient_bytes / 2) * largest, np.zeros_like(whole)

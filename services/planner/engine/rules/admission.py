@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Admission:
     """What the rules left of `grid`: a point stands iff every mask stands at it.
 
-    Masks have all axes, of length 1 where unneeded. `dropped` charges each point to the first rule that refuses it: rules on
-    layouts alone first, then the others in order.
+    Masks have all axes, of length 1 where unneeded. `dropped` charges each point to the first rule that refuses it:
+    rules on layouts alone first, then the others in order.
     """
 
     grid: Grid
@@ -37,7 +37,7 @@ class Admission:
     admitted: int
 
     def kinds(self, axes: Iterable[int]) -> tuple[Bools, Ints]:
-        """Return the conjunction of the masks on the option axes `axes` for each kind of layout, and every layout's kind."""
+        """Return the masks on the option axes `axes` combined, per kind of layout, and every layout's kind."""
         return _by_kind(self.masks, frozenset(axes), len(self.grid.layouts))
 
 
@@ -53,7 +53,10 @@ def _by_kind(masks: Mapping[frozenset[int], Bools], axes: frozenset[int], layout
 
 
 class _Tally:
-    """The count of standing points, kept while masks are added: one factor per set of option axes that masks tie together."""
+    """The count of standing points, kept while masks are added.
+
+    One factor per set of option axes that masks tie together.
+    """
 
     def __init__(self, grid: Grid) -> None:
         self._shape = grid.shape
@@ -79,7 +82,8 @@ class _Tally:
         stands, kind = _by_kind(self.masks, component, self._shape[LAYOUT_AXIS])
         repeats = np.prod([float(self._shape[axis]) for axis in component if stands.shape[axis] == 1])
         counts = np.count_nonzero(stands.reshape(len(stands), -1), axis=1) * repeats
-        return counts[kind] if len(counts) > 1 else counts
+        per_layout: Floats = counts[kind] if len(counts) > 1 else counts
+        return per_layout
 
     def _total(self) -> int:
         each = reduce(np.multiply, self._factors.values())

@@ -90,6 +90,11 @@ BUILTIN_RULES: tuple[Rule, ...] = (
         "activation offload excludes recomputation",
     ),
     Rule(
+        "offload_pipeline",
+        "not activation_offload or pipeline_parallel == 1",
+        "activation offload excludes pipeline parallelism",
+    ),
+    Rule(
         "gather_overlap_reduce",
         "not param_gather_overlap or grad_reduce_overlap",
         "overlapping the weight gather needs the gradient reduction overlapped too",

@@ -7,7 +7,17 @@ weights, gradients and optimizer state live and when data-parallel traffic runs.
 factors, so pricing a point is a few additions.
 """
 
-from planner.engine.space.layouts import Axes, Layouts, enumerate_layouts, layout_axes
+from planner.engine.space.layouts import Axes, Layouts, enumerate_any_count, enumerate_layouts, layout_axes
 from planner.engine.space.options import WORK_AXES, Options, Recompute, options_of
 
-__all__ = ["WORK_AXES", "Axes", "Layouts", "Options", "Recompute", "enumerate_layouts", "layout_axes", "options_of"]
+__all__ = [
+    "WORK_AXES",
+    "Axes",
+    "Layouts",
+    "Options",
+    "Recompute",
+    "enumerate_any_count",
+    "enumerate_layouts",
+    "layout_axes",
+    "options_of",
+]

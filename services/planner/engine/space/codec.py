@@ -64,7 +64,7 @@ def _layout(problem: Problem, strategy: Strategy, field: str) -> Layouts:
             "change pipeline_parallel, virtual_pipeline, schedule or pipeline_split so that the layers divide",
         )
     layouts = assemble(
-        problem.gpus,
+        _one(problem.gpus),
         problem.batch,
         _one(strategy.tensor_parallel),
         _one(strategy.context_parallel),

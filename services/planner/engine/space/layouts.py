@@ -10,7 +10,7 @@ import numpy as np
 from planner.engine.space.pipelines import SCHEDULES, SPLITS, PipelineShapes, is_smooth, pipeline_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -87,15 +87,18 @@ class Axes:
         return degrees * len(self.micro_batch) * len(self.pipelines)
 
 
-def layout_axes(problem: Problem, space: Space, stages: Iterable[int] | None = None) -> Axes:
-    """Return the values of every layout dimension, the user's where given."""
+def layout_axes(problem: Problem, space: Space, *, any_count: bool = False) -> Axes:
+    """Return the values of every layout dimension, the user's where given.
+
+    With `any_count` the stages need not divide the GPUs: `problem.gpus` is only the most there may be.
+    """
     arch, limit = problem.architecture, problem.gpus
     tensor = space.tensor_parallel or _tensor_degrees(problem)
     context = space.context_parallel or powers_of_two(min(64, max(1, problem.sequence // 1024), limit))
     expert_tensor = space.expert_tensor_parallel or (powers_of_two(8) if arch.is_moe else [1])
     shapes = pipeline_shapes(
         arch.layers,
-        space.pipeline_parallel or stages or _stage_counts(arch.layers, limit),
+        space.pipeline_parallel or _stage_counts(arch.layers, limit, any_count=any_count),
         space.virtual_pipeline,
         space.schedule or SCHEDULES,
         space.pipeline_split or SPLITS,
@@ -126,8 +129,33 @@ def _micro_batches(batch: int) -> list[int]:
     return [size for size in divisors(batch) if size <= _LARGEST_MICRO_BATCH]
 
 
-def _stage_counts(layers: int, gpus: int) -> list[int]:
-    return [count for count in divisors(gpus) if count <= layers + 2 and (layers % count == 0 or is_smooth(count))]
+def _stage_counts(layers: int, gpus: int, *, any_count: bool) -> list[int]:
+    counts = range(1, min(gpus, layers + 2) + 1) if any_count else divisors(gpus)
+    return [count for count in counts if count <= layers + 2 and (layers % count == 0 or is_smooth(count))]
+
+
+def enumerate_any_count(problem: Problem, axes: Axes, most: int) -> Layouts:
+    """Return the product of `axes` with every data-parallel degree that divides the batch, up to `most` GPUs."""
+    replicas = np.asarray(divisors(problem.batch), np.int32)
+    tensor, context, expert, expert_tensor, micro_batch, shape, data = _product(axes, replicas)
+    model = tensor.astype(np.int64) * context * axes.pipelines.stages[shape]
+    within = (model * data <= most) & (problem.batch % (data.astype(np.int64) * micro_batch) == 0)
+    tensor, context, expert, expert_tensor, micro_batch, shape, model, data = (
+        column[within] for column in (tensor, context, expert, expert_tensor, micro_batch, shape, model, data)
+    )
+    gpus = (model * data).astype(np.int32)
+    return assemble(gpus, problem.batch, tensor, context, expert, expert_tensor, micro_batch, axes.pipelines, shape)
+
+
+def _product(axes: Axes, *more: Ints) -> list[Ints]:
+    columns = (axes.tensor, axes.context, axes.expert, axes.expert_tensor, axes.micro_batch)
+    grid = np.meshgrid(
+        *(np.asarray(column, np.int32) for column in columns),
+        np.arange(len(axes.pipelines), dtype=np.int32),
+        *more,
+        indexing="ij",
+    )
+    return [column.ravel() for column in grid]
 
 
 def enumerate_layouts(problem: Problem, axes: Axes) -> Layouts:
@@ -137,23 +165,13 @@ def enumerate_layouts(problem: Problem, axes: Axes) -> Layouts:
 
     Row order is the product's, so that equal times tie-break the same way on every run.
     """
-    grid = np.meshgrid(
-        np.asarray(axes.tensor, np.int32),
-        np.asarray(axes.context, np.int32),
-        np.asarray(axes.expert, np.int32),
-        np.asarray(axes.expert_tensor, np.int32),
-        np.asarray(axes.micro_batch, np.int32),
-        np.arange(len(axes.pipelines), dtype=np.int32),
-        indexing="ij",
-    )
-    tensor, context, expert, expert_tensor, micro_batch, shape = (column.ravel() for column in grid)
-    return assemble(
-        problem.gpus, problem.batch, tensor, context, expert, expert_tensor, micro_batch, axes.pipelines, shape
-    )
+    tensor, context, expert, expert_tensor, micro_batch, shape = _product(axes)
+    gpus = np.full(len(tensor), problem.gpus, np.int32)
+    return assemble(gpus, problem.batch, tensor, context, expert, expert_tensor, micro_batch, axes.pipelines, shape)
 
 
 def assemble(
-    gpus: int,
+    gpus: Ints,
     batch: int,
     tensor: Ints,
     context: Ints,
@@ -173,7 +191,7 @@ def assemble(
     per_step = np.maximum(data * micro_batch, 1)
     micro_batches = np.where((data > 0) & (batch % per_step == 0), batch // per_step, 0).astype(np.int32)
     return Layouts(
-        gpus=np.full(len(tensor), gpus, np.int32),
+        gpus=gpus,
         tensor=tensor,
         context=context,
         pipeline=pipeline,

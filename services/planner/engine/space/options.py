@@ -87,7 +87,10 @@ class Options:
 
     @property
     def fastest(self) -> Self:
-        """The work options of which some combination is never slower than any of this space: nothing redone or offloaded."""
+        """The work options of which some combination is never slower than any of this space.
+
+        Nothing redone or offloaded.
+        """
         return replace(
             self,
             recomputes=(Recompute(),),
@@ -151,7 +154,8 @@ def _recomputes(problem: Problem, space: Space) -> list[Recompute]:
 def module_sets(problem: Problem, allowed: Sequence[str] | None) -> list[tuple[str, ...]]:
     """Return every set of modules worth recomputing.
 
-    `moe` already holds `moe_act` and the shared experts; in a mixture of experts the few dense layers' `mlp` saves next to nothing.
+    `moe` already holds `moe_act` and the shared experts; in a mixture of experts the few dense layers' `mlp` saves
+    next to nothing.
     """
     arch = problem.architecture
     relevant = {"core_attn", "layernorm"}

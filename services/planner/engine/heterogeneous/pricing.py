@@ -1,0 +1,186 @@
+"""The stages of one pipeline, priced from the tables of every type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.engine.cost.step import exposed_share, fixed_seconds, straggling
+from planner.engine.heterogeneous.assign import Stages
+from planner.engine.heterogeneous.tables import Pool, memory_tables, once_seconds, transfer_bytes, type_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.engine.cost.step import StepTimes
+    from planner.engine.space import Layouts, Options
+    from planner.engine.types import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """A strategy that all stages share: a layout row, a flat work option, a flat state option."""
+
+    layout: int
+    work: int
+    state: int
+
+
+class Pricing:
+    """Prices of every common strategy on every type, looked up per pipeline."""
+
+    def __init__(self, pools: Sequence[Pool], layouts: Layouts, options: Options) -> None:
+        self.pools, self.layouts, self.options = pools, layouts, options
+        self.tables = [type_tables(pool.problem, layouts, options) for pool in pools]
+        self.memory = memory_tables(pools[0].problem, layouts, options)
+        self.layer_count = pools[0].problem.architecture.layers + pools[0].problem.mtp
+        self._once: dict[tuple[int, int, int, int, str], Floats] = {}
+        self._steps: dict[tuple[int, int, str], StepTimes] = {}
+
+    @cached_property
+    def _limits(self) -> Ints:
+        """Stages each type can hold, shape (layouts, types)."""
+        per_stage = self.layouts.tensor * self.layouts.context * self.layouts.data
+        return np.stack([pool.limit // per_stage for pool in self.pools], axis=1)
+
+    def stages(self, common: Common) -> int:
+        """Pipeline stages."""
+        return int(self.layouts.pipeline[common.layout])
+
+    def micro_batches(self, common: Common) -> int:
+        """Micro-batches per step."""
+        return int(self.layouts.micro_batches[common.layout])
+
+    def stage_limits(self, common: Common) -> Ints:
+        """Stages each type can hold, shape (types,)."""
+        limits: Ints = self._limits[common.layout]
+        return limits
+
+    def slopes(self, common: Common) -> Floats:
+        """Seconds per layer and micro-batch on each type."""
+        return np.array([tables.layer[common.layout, common.work] for tables in self.tables])
+
+    def pipeline(self, common: Common, kinds: Ints) -> Stages:
+        """Return the pipeline whose stage i stands on type kinds[i]."""
+        return Stages(
+            slope=self.slopes(common)[kinds],
+            offset=self.offsets(common, kinds),
+            most=self.most_layers(common, kinds),
+            once=np.stack(
+                [self._once_of(common, kind, self._end(i, len(kinds))) for i, kind in enumerate(kinds.tolist())]
+            ),
+        )
+
+    @staticmethod
+    def _end(position: int, count: int) -> str:
+        return "first" if position == 0 else "last" if position == count - 1 else "middle"
+
+    def offsets(self, common: Common, kinds: Ints) -> Floats:
+        """Return embedding, loss and transfers: what each stage takes whatever its layers, shape (stages,)."""
+        row = common.layout
+        offsets = self.hops(common, kinds)
+        offsets[0] += self.tables[kinds[0]].first[row]
+        offsets[-1] += self.tables[kinds[-1]].last[row]
+        return offsets
+
+    def hops(self, common: Common, kinds: Ints) -> Floats:
+        """Return the transfers of each stage to the next, both ways.
+
+        Between types at the slower one's rate or the override.
+        """
+        own = np.array([tables.hop[common.layout] for tables in self.tables])[kinds]
+        hops = np.append(np.maximum(own[:-1], own[1:]), 0.0)
+        size = float(
+            transfer_bytes(self.pools[0].problem, self.layouts.take(slice(common.layout, common.layout + 1)))[0]
+        )
+        for position in np.flatnonzero(kinds[:-1] != kinds[1:]):
+            hops[position] = max(self._between(int(kinds[side]), size) for side in (position, position + 1))
+        return hops
+
+    def _between(self, kind: int, size: float) -> float:
+        device, pool = self.pools[kind].problem.device, self.pools[kind]
+        rate = pool.inter_type_rate or device.scale_out_rate
+        return 2.0 * (size / (rate * device.calibration.scale_out) + device.scale_out_latency)
+
+    def most_layers(self, common: Common, kinds: Ints) -> Ints:
+        """Return the layers that fit on each stage: later stages of 1F1B hold fewer micro-batches."""
+        row, memory, count = common.layout, self.memory, len(kinds)
+        in_flight = np.minimum(self.micro_batches(common), count - np.arange(count))
+        capacity = np.array([pool.problem.device.memory_bytes for pool in self.pools])[kinds]
+        fixed = np.full(count, memory.fixed[row, common.work])
+        fixed[0] += memory.first_state[row, common.state]
+        fixed[-1] += memory.last_state[row, common.state] + memory.last_fixed[row]
+        per_layer = memory.layer_state[row, common.state] + in_flight * memory.layer_activations[row, common.work]
+        most: Ints = np.floor(np.maximum(capacity - fixed, 0) / per_layer).astype(np.int64)
+        return most
+
+    def may_fit(self, common: Common) -> bool:
+        """Whether the model fits if every stage stood on the type with most memory."""
+        roomiest = int(np.argmax([pool.problem.device.memory_bytes for pool in self.pools]))
+        most = self.most_layers(common, np.full(self.stages(common), roomiest))
+        return bool(most.min() >= 1 and most.sum() >= self.layer_count)
+
+    def least_once(self, common: Common) -> float:
+        """Return what the fullest stage, of at least layers / stages, does once per step on the type quickest at it."""
+        fullest = -(-self.layer_count // self.stages(common))
+        limits = self.stage_limits(common)
+        return min(
+            float(self._once_of(common, kind, "middle")[fullest - 1]) for kind in np.flatnonzero(limits).tolist()
+        )
+
+    def _once_of(self, common: Common, kind: int, end: str) -> Floats:
+        key = (common.layout, common.work, common.state, kind, end)
+        if key not in self._once:
+            self._once[key] = self._priced_once(common, kind, end)
+        return self._once[key]
+
+    @property
+    def straggling(self) -> float:
+        """The factor by which waiting for the slowest node stretches a step; the same for every plan."""
+        strictest = min((pool.problem for pool in self.pools), key=lambda problem: problem.device.gpus_per_node)
+        return float(straggling(strictest, self.layouts.take(slice(0, 1)))[0])
+
+    def once_parts(self, common: Common, kinds: Ints, stage: int, layers: int) -> tuple[float, float, float]:
+        """Return exposed data-parallel traffic, optimizer and offload of one stage, seconds."""
+        kind = int(kinds[stage])
+        exposed, step = self._exposed(common, kind, self._end(stage, len(kinds)))
+        sharding, share = np.unravel_index(common.state, self.options.state_shape)[:2]
+        at = layers - 1
+        return (
+            float(exposed[at]),
+            float(step.optimizer[at, sharding, share]),
+            float(step.offload[at, sharding, share]),
+        )
+
+    def _step(self, layout: int, kind: int, end: str) -> StepTimes:
+        key = (layout, kind, end)
+        if key not in self._steps:
+            row = self.layouts.take(slice(layout, layout + 1))
+            self._steps[key] = once_seconds(self.pools[kind].problem, row, self.options, end)
+        return self._steps[key]
+
+    def _priced_once(self, common: Common, kind: int, end: str) -> Floats:
+        """Return what a stage of 1, 2, ...
+
+        Layers does once per step: traffic its passes do not hide, and the optimizer.
+        """
+        exposed, step = self._exposed(common, kind, end)
+        sharding, share = np.unravel_index(common.state, self.options.state_shape)[:2]
+        total = exposed + step.optimizer[:, sharding, share] + step.offload[:, sharding, share]
+        return np.maximum.accumulate(total + fixed_seconds(self.pools[kind].problem))
+
+    def _exposed(self, common: Common, kind: int, end: str) -> tuple[Floats, StepTimes]:
+        problem, step = self.pools[kind].problem, self._step(common.layout, kind, end)
+        sharding, _, reduce_hidden, gather_hidden = np.unravel_index(common.state, self.options.state_shape)
+        window = problem.device.calibration.overlap_window * np.arange(1, self.layer_count + 1)
+        tables, shown = self.tables[kind], exposed_share(problem)
+        reduce, gather = step.reduce[:, sharding], step.gather[:, sharding]
+        backward = window * tables.backward[common.layout, common.work]
+        forward = window * tables.forward[common.layout, common.work]
+        floor = shown if self.options.grad_reduce_overlap[reduce_hidden] else 1.0
+        exposed = np.maximum(reduce - backward, floor * reduce)
+        floor = shown if self.options.param_gather_overlap[gather_hidden] else 1.0
+        return exposed + np.maximum(gather - forward, floor * gather), step
