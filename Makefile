@@ -38,6 +38,6 @@ format: install ## Rewrite the sources as `check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: install ## Resolve requirements.lock again from pyproject.toml
+lock: ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/pip-compile --all-extras --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
 		--allow-unsafe --build-deps-for=editable --output-file requirements.lock pyproject.toml
