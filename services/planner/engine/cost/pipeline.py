@@ -19,7 +19,7 @@ from planner.engine.cost.layer import LayerTimes, Pass, layer_times
 from planner.engine.grouping import group_rows
 from planner.engine.memory.activations import activation_bytes
 from planner.engine.space.pipelines import SCHEDULES
-from planner.engine.stages import Stages, candidate_stages, recomputed_layers
+from planner.engine.stages import Stages, all_stages, candidate_stages, recomputed_layers
 
 if TYPE_CHECKING:
     from planner.engine.problem import Problem
@@ -88,6 +88,18 @@ def pipeline_times(problem: Problem, layouts: Layouts, options: Options) -> Pipe
         slowest = _slower(slowest, stage)
     whole = _whole(problem, layouts, tables, recomputed)
     return _schedule(problem, layouts, options, slowest, whole)
+
+
+def stage_seconds(problem: Problem, layouts: Layouts, options: Options) -> list[tuple[float, float, float]]:
+    """Return (forward, backward, weight gradient) per micro-batch of every stage of one layout and option.
+
+    The backward pass includes recomputation and the weight gradient.
+    """
+    tables = _tables(problem, layouts, options)
+    stages = all_stages(problem.architecture, layouts)
+    recomputed = recomputed_layers(stages, layouts.virtual, options.recomputes)
+    each = [_stage(problem, tables, stages, recomputed, column) for column in range(stages.index.shape[1])]
+    return [(one.forward.item(), (one.total - one.forward).item(), one.weight_grad.item()) for one in each]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class TypeTables:
 
 @dataclass(frozen=True, slots=True)
 class MemoryTables:
-    """Bytes, the same on every type: per layer and at the ends, by (layouts, state options) or (layouts, work options)."""
+    """Bytes per layer and at the ends, the same on every type; (layouts, state options) or (layouts, work options)."""
 
     layer_state: Floats
     layer_activations: Floats

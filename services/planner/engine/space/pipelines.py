@@ -61,7 +61,7 @@ def _deal_uneven(layers: int, stages: int, chunks: int, extra: int) -> tuple[int
     slack = middle * stages - units
     first = middle - 1 - slack // 2
     last = middle - 1 - extra - (slack - slack // 2)
-    return _sizes(stages, first, middle, last) if slack else None
+    return _sizes(stages, first, middle, last)
 
 
 def _sizes(stages: int, first: int, middle: int, last: int) -> tuple[int, int, int] | None:
@@ -96,7 +96,7 @@ def _rows(
         dealt = {split: deal_layers(layers, stages, count, split, extra) for split in SPLITS if split in splits}
         seen: set[tuple[int, int, int]] = set()
         for split, sizes in dealt.items():
-            if sizes is None or sizes in seen or (split == "layout" and not is_smooth(stages)):
+            if sizes is None or sizes in seen or (split == "layout" and (seen or not is_smooth(stages))):
                 continue
             seen.add(sizes)
             for schedule in _schedules(stages, count, schedules):
