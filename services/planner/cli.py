@@ -13,7 +13,7 @@ from rich.console import Console
 
 from planner.engine import InvalidRequest
 from planner.schemas import EstimateRequest, Estimates, PlanRequest
-from planner.tables import estimate_tables, plan_tables
+from planner.tables import estimate_tables, plan_tables, term_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,13 +44,20 @@ def estimate(
     explain: Annotated[bool, typer.Option("--explain", help="Print the terms of every figure.")] = False,
 ) -> None:
     """Price the strategies in the body of a POST /estimates."""
-    answer = _answered(_read(request, EstimateRequest).run)
+    asked = _read(request, EstimateRequest)
+    answer = _answered(asked.run)
+    terms = asked.explain() if explain and asked.strategy is not None else []
     if as_json:
-        typer.echo(answer.model_dump_json(indent=2))
+        document = answer.model_dump(mode="json") | (
+            {"terms": [term.model_dump() for term in terms]} if explain else {}
+        )
+        typer.echo(json.dumps(document, indent=2))
         return
     priced = answer.estimates if isinstance(answer, Estimates) else [answer]
     for one in priced:
         Console().print(*estimate_tables(one, explain=explain), sep="\n")
+    if terms:
+        Console().print(term_table(terms))
 
 
 def _read(source: str, kind: type[_Request]) -> _Request:

@@ -9,7 +9,7 @@ from pydantic import AnyHttpUrl, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from kit.jobs.web.views import JobView
-from planner.engine import ENGINE_VERSION, Progress, estimate, search
+from planner.engine import ENGINE_VERSION, Progress, estimate, explain, search
 from planner.engine.hardware import resolve_device
 from planner.engine.inputs import (
     Cluster,
@@ -25,7 +25,7 @@ from planner.engine.inputs import (
     resolve_model,
 )
 from planner.engine.inputs.base import Input, Text
-from planner.engine.outputs import Candidate, Estimate, Output, PlanResult, Reason, SearchSummary
+from planner.engine.outputs import Candidate, Estimate, Insight, Output, PlanResult, Reason, SearchSummary, Term
 from planner.engine.progress import silent
 
 _EXAMPLE: dict[str, JsonValue] = {
@@ -53,6 +53,7 @@ class JobOptions(Input):
     external_id: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = Field(
         default=None, description="The caller's own id of the job; one job per id."
     )
+    priority: int = Field(default=5, ge=0, le=9, description="The higher goes first among your waiting jobs.")
     webhook: AnyHttpUrl | None = Field(default=None, description="Told when the job ends.")
 
 
@@ -100,6 +101,10 @@ class EstimateRequest(Question):
             )
         return self
 
+    def explain(self) -> list[Term]:
+        """The terms of `strategy`'s estimate."""
+        return explain(self.model, self.workload, self.cluster, self.strategy or Strategy())
+
     def run(self) -> Estimate | Estimates:
         """Price; InvalidRequest at the strategy that cannot be laid out."""
         if self.strategies is None:
@@ -128,6 +133,7 @@ class PlanView(JobView):
     frontier: list[Candidate] = Field(default=[])
     search: SearchSummary | None = None
     reasons: list[Reason] = Field(default=[])
+    insight: Insight | None = None
     engine_version: str = ENGINE_VERSION
     catalog_digest: str | None = None
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from planner.engine.inputs import Strategy
-    from planner.engine.outputs import Candidate, Estimate, PlanResult
+    from planner.engine.outputs import Candidate, Estimate, Insight, PlanResult, Term
 
 
 def plan_tables(plan: PlanResult) -> list[RenderableType]:
@@ -28,6 +28,9 @@ def plan_tables(plan: PlanResult) -> list[RenderableType]:
     tables: list[RenderableType] = [_candidates(plan.candidates, plan.model)] if plan.candidates else []
     if plan.frontier:
         tables.append(_candidates(plan.frontier, f"{plan.model}: throughput against money"))
+    if plan.insight is not None:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in plan.insight.shares.items())
+        tables += [_insight(plan.insight), f"the best plan's time: {shares}"]
     return [*tables, summary, *reasons]
 
 
@@ -98,6 +101,28 @@ def estimate_tables(priced: Estimate, *, explain: bool) -> list[RenderableType]:
         for reason in priced.reasons
     ]
     return [headline, breakdown, _memory(priced, every_stage=explain), *reasons]
+
+
+def term_table(terms: list[Term]) -> Table:
+    """Return the terms of an estimate, grouped."""
+    table = Table(title="terms")
+    for name in ("group", "term"):
+        table.add_column(name)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("meaning")
+    for term in terms:
+        table.add_row(term.group, term.name, f"{term.value:.6g} {term.unit}", term.meaning)
+    return table
+
+
+def _insight(told: Insight) -> Table:
+    table = Table(title="what would change the best plan's time")
+    table.add_column("change")
+    for name in ("GPUs", "s/iter", "speedup"):
+        table.add_column(name, justify="right")
+    for one in told.sensitivities:
+        table.add_row(one.change, str(one.gpus), f"{one.iteration_seconds:.3f}", f"{one.speedup:.3f}")
+    return table
 
 
 def _memory(priced: Estimate, *, every_stage: bool) -> Table:

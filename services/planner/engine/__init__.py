@@ -31,7 +31,7 @@ from planner.engine.inputs import (
     Workload,
 )
 from planner.engine.outputs import Candidate, Estimate, PlanResult
-from planner.engine.plan import estimate, search
+from planner.engine.plan import estimate, explain, search
 from planner.engine.progress import Progress
 from planner.engine.version import ENGINE_VERSION
 
@@ -57,5 +57,6 @@ __all__ = [
     "Strategy",
     "Workload",
     "estimate",
+    "explain",
     "search",
 ]

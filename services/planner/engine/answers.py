@@ -8,7 +8,7 @@ from planner.catalog import digest
 from planner.engine.explain import search_reasons
 from planner.engine.model import count_parameters
 from planner.engine.money import money_of
-from planner.engine.outputs import Candidate, PlanResult, Reason, SearchSummary
+from planner.engine.outputs import Candidate, Insight, PlanResult, Reason, SearchSummary
 from planner.engine.pricing import estimate_strategy
 from planner.engine.space.codec import decode
 from planner.engine.version import ENGINE_VERSION
@@ -69,7 +69,11 @@ def merged_drops(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 
 def homogeneous_result(
-    architecture: Architecture, tokens: float | None, found: Sequence[Found], limit: int, seconds: float
+    architecture: Architecture,
+    candidates: list[Candidate],
+    found: Sequence[Found],
+    seconds: float,
+    insight: Insight | None,
 ) -> PlanResult:
     """Return the answer of searches over one GPU type."""
     dropped = merged_drops([part.dropped for part in found])
@@ -78,7 +82,8 @@ def homogeneous_result(
     return result(
         "homogeneous",
         architecture,
-        candidates=best_candidates(found, tokens, limit),
+        candidates=candidates,
+        insight=insight,
         reasons=search_reasons(dropped, after_rules, after_memory, min(overs, default=None)),
         summary=SearchSummary(
             enumerated=sum(part.enumerated for part in found),
@@ -101,6 +106,7 @@ def result(
     summary: SearchSummary,
     reasons: list[Reason],
     frontier: list[Candidate] | None = None,
+    insight: Insight | None = None,
 ) -> PlanResult:
     """Return an answer stamped with the engine's version and the catalogue's digest."""
     return PlanResult(
@@ -112,6 +118,7 @@ def result(
         frontier=frontier or [],
         search=summary,
         reasons=reasons,
+        insight=insight,
         engine_version=ENGINE_VERSION,
         catalog_digest=digest(),
     )

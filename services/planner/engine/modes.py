@@ -17,6 +17,7 @@ from planner.engine.inputs import LinkOverrides
 from planner.engine.money import catalog_price
 from planner.engine.outputs import Candidate, PlanResult, Reason, SearchSummary
 from planner.engine.problems import problem_of, problem_variants, user_rules
+from planner.engine.sensitivity import insight
 from planner.engine.structure import require_possible
 
 if TYPE_CHECKING:
@@ -49,8 +50,13 @@ def search_homogeneous(
     problems = problem_variants(architecture, workload, device, cluster.count, options)
     require_possible(problems[0])
     found = [find(problem, options, rules, progress) for problem in problems]
+    candidates = best_candidates(found, workload.tokens, options.top_k)
     seconds = time.perf_counter() - began
-    return homogeneous_result(architecture, workload.tokens, found, options.top_k, seconds)
+    told = None
+    if options.explain and candidates:
+        fastest = min(found, key=lambda part: part.best.seconds[0] if len(part.best) else float("inf"))
+        told = insight(fastest.problem, candidates[0], options, rules)
+    return homogeneous_result(architecture, candidates, found, seconds, told)
 
 
 def search_heterogeneous(

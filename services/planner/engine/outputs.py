@@ -117,6 +117,33 @@ class SearchSummary(Output):
     dimensions: dict[str, int] = Field(description="Values per dimension of the space.")
 
 
+class Sensitivity(Output):
+    """The optimum of the question with one thing changed."""
+
+    change: str
+    gpus: int
+    iteration_seconds: float
+    speedup: float = Field(description="Of an iteration, over the best plan's.")
+
+
+class Insight(Output):
+    """What limits the best plan, and what would help."""
+
+    shares: dict[str, float] = Field(description="Share of the iteration by cause, largest first.")
+    memory_used: float = Field(description="Share of the GPU's memory the fullest stage uses.")
+    sensitivities: list[Sensitivity]
+
+
+class Term(Output):
+    """One quantity that an estimate is made of."""
+
+    group: str
+    name: str
+    value: float
+    unit: str
+    meaning: str
+
+
 class PlanResult(Output):
     """The answer of a search. `best` is None when nothing is feasible; `reasons` then says why, likeliest first."""
 
@@ -128,5 +155,8 @@ class PlanResult(Output):
     frontier: list[Candidate]
     search: SearchSummary
     reasons: list[Reason]
+    insight: Insight | None = Field(
+        default=None, description="With search.explain: limits and sensitivities of the best plan."
+    )
     engine_version: str
     catalog_digest: str

@@ -10,10 +10,11 @@ from planner.engine.modes import search_cost, search_heterogeneous, search_homog
 from planner.engine.pricing import estimate_strategy
 from planner.engine.problems import problem_of
 from planner.engine.progress import Progress, silent
+from planner.engine.terms import estimate_terms
 
 if TYPE_CHECKING:
     from planner.engine.inputs import Cluster, ModelSpec, Objective, Strategy, Workload
-    from planner.engine.outputs import Estimate, PlanResult
+    from planner.engine.outputs import Estimate, PlanResult, Term
     from planner.engine.problem import Problem
 
 
@@ -51,6 +52,11 @@ def estimate(
     """Return the price of one strategy on one cluster; InvalidRequest, at `field`, when it cannot be laid out there."""
     problem = estimate_problem(model, workload, cluster, strategy)
     return estimate_strategy(problem, strategy, workload.tokens, field=field)
+
+
+def explain(model: ModelSpec, workload: Workload, cluster: HomogeneousCluster, strategy: Strategy) -> list[Term]:
+    """Return the quantities that the estimate of `strategy` is made of."""
+    return estimate_terms(estimate_problem(model, workload, cluster, strategy), strategy)
 
 
 def estimate_problem(model: ModelSpec, workload: Workload, cluster: HomogeneousCluster, strategy: Strategy) -> Problem:

@@ -96,6 +96,11 @@ def layer_times(problem: Problem, options: Options, shapes: ops.Shapes, *, moe: 
     return LayerTimes(forward, backward, compute.weight_grad, again)
 
 
+def layer_modules(problem: Problem, options: Options, shapes: ops.Shapes, *, moe: bool) -> dict[str, ops.Work]:
+    """Return one layer's work by module: selective recomputation's names, and the rest."""
+    return _modules(_Context.of(problem, options, shapes), moe=moe)
+
+
 def _lifted(work: ops.Work) -> ops.Work:
     return ops.Work(rows(work.forward), rows(work.input_grad), rows(work.weight_grad))
 

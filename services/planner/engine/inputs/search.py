@@ -64,6 +64,10 @@ class SearchOptions(Input):
         description="Expressions every strategy must satisfy.",
         examples=[["tensor_parallel <= 8", "recompute != 'full' or micro_batch_size == 1"]],
     )
+    explain: bool = Field(
+        default=False,
+        description="Also say what limits the best plan, and what more nodes, memory or faster links would gain.",
+    )
     top_k: Annotated[int, Field(ge=1, le=100)] = 5
     method: Literal["bounded", "exhaustive"] = Field(
         default="bounded",
