@@ -1,7 +1,7 @@
 """Pipeline schedules, operation by operation: what each stage runs, in which order, and when.
 
-1F1B and interleaved 1F1B as Megatron-Core orders them (Narayanan et al. 2021, arXiv 2104.04473). ZB-H1 splits the backward
-pass and lets stage i run its weight gradients i micro-batches late (Qi et al. 2023, arXiv 2401.10241).
+1F1B and interleaved 1F1B as Megatron-Core orders them (Narayanan et al. 2021, arXiv 2104.04473). ZB-H1 splits the
+backward pass and lets stage i run its weight gradients i micro-batches late (Qi et al. 2023, arXiv 2401.10241).
 """
 
 from __future__ import annotations

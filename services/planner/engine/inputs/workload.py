@@ -18,7 +18,7 @@ class Workload(Input):
     """One training job's data side."""
 
     global_batch_size: int = Field(
-        ge=1, le=1_000_000, description="Sequences per optimizer step, over all GPUs.", examples=[512]
+        ge=1, le=16_777_216, description="Sequences per optimizer step, over all GPUs.", examples=[512]
     )
     sequence_length: int = Field(ge=1, le=16_777_216, description="Tokens per sequence.", examples=[4096])
     tokens: float | None = Field(

@@ -62,20 +62,39 @@ def from_huggingface(raw: Mapping[str, Any]) -> Architecture:
     return Architecture(name=str(inner.get("_name_or_path") or family), **dimensions)
 
 
+_MOST = {
+    "layers": 4096,
+    "hidden_size": 1_000_000,
+    "heads": 1_000_000,
+    "kv_heads": 1_000_000,
+    "head_dim": 1_000_000,
+    "ffn_size": 10_000_000,
+    "vocab_size": 100_000_000,
+    "experts": 65_536,
+}
+
+
 def _check(dimensions: dict[str, Any]) -> None:
+    """Refuse what no model is, before anything is counted in it."""
     for name in ("layers", "hidden_size", "heads", "kv_heads", "head_dim", "vocab_size"):
         if dimensions[name] < 1:
             raise InvalidRequest(
-                f"{_FIELD}", dimensions[name], f"gives a model with no {name}", "send the whole config.json"
+                _FIELD, dimensions[name], f"gives a model with no {name}", "send the whole config.json"
             )
+    for name, most in _MOST.items():
+        if dimensions.get(name, 0) > most:
+            raise InvalidRequest(_FIELD, dimensions[name], f"gives {name} above {most}", "send the model's own value")
     if dimensions["heads"] % dimensions["kv_heads"]:
+        field = f"{_FIELD}.num_key_value_heads"
+        raise InvalidRequest(field, dimensions["kv_heads"], "does not divide the heads", "check both")
+    per_token = dimensions.get("experts_per_token", 0)
+    if dimensions.get("experts", 0) and not 1 <= per_token <= dimensions["experts"]:
         raise InvalidRequest(
-            f"{_FIELD}.num_key_value_heads", dimensions["kv_heads"], "does not divide the heads", "check both"
+            f"{_FIELD}.num_experts_per_tok", per_token, "is not between 1 and the experts", "check both"
         )
-    if dimensions.get("experts", 0) and not 1 <= dimensions["experts_per_token"] <= dimensions["experts"]:
-        raise InvalidRequest(
-            f"{_FIELD}.num_experts_per_tok", dimensions["experts_per_token"], "exceeds the experts", "check both"
-        )
+    if dimensions.get("dense_layers", 0) > dimensions["layers"]:
+        field = f"{_FIELD}.first_k_dense_replace"
+        raise InvalidRequest(field, dimensions["dense_layers"], "exceeds the layers", "check both")
 
 
 def _common(config: _Config) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.engine.errors import InvalidRequest
 from planner.engine.grouping import group_rows
 from planner.engine.rules.fields import AXES, LAYOUT_AXIS, Grid
 
@@ -49,6 +50,8 @@ def _by_kind(masks: Mapping[frozenset[int], Bools], axes: frozenset[int], layout
     if varying:
         first, kind = group_rows(np.concatenate(varying, axis=1))
         touching = [mask[first] if mask.shape[LAYOUT_AXIS] > 1 else mask for mask in touching]
+    lengths = [max(mask.shape[axis] for mask in touching) for axis in range(AXES)] if touching else [1]
+    _require_affordable("all of them", lengths)
     return reduce(np.logical_and, touching, np.ones((1,) * AXES, np.bool_)), kind
 
 
@@ -100,10 +103,25 @@ def admit(grid: Grid, rules: Sequence[Rule]) -> Admission:
         axes = rule.compiled.axes
         if axes <= {LAYOUT_AXIS}:
             continue
+        _require_affordable(rule.id, [grid.shape[axis] for axis in axes])
         passes = rule.compiled.evaluate(grid)
         if not passes.all():
             dropped[rule.id] += tally.add(axes, passes)
     return Admission(grid, tally.masks, dropped, tally.standing)
+
+
+_MOST_CELLS = 1 << 27
+
+
+def _require_affordable(rule: str, lengths: Iterable[int]) -> None:
+    cells = int(np.prod([float(length) for length in lengths]))
+    if cells > _MOST_CELLS:
+        raise InvalidRequest(
+            "search.rules",
+            rule,
+            f"ties so many dimensions together that {cells} cases would have to be told apart",
+            "split the rule into several joined by `and`, or narrow search.space",
+        )
 
 
 def _filter_layouts(grid: Grid, rules: Sequence[Rule], dropped: dict[str, int]) -> Grid:

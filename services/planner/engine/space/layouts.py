@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from planner.engine.errors import InvalidRequest
 from planner.engine.space.pipelines import SCHEDULES, SPLITS, PipelineShapes, is_smooth, pipeline_shapes
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 
 _LARGEST_MICRO_BATCH = 64
+MOST_LAYOUTS = 8_000_000
+"""A search never holds more layouts at once: some 60 bytes each, and as much again while rules look at them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,17 @@ def layout_axes(problem: Problem, space: Space, *, any_count: bool = False) -> A
     )
 
 
+def require_affordable(size: int) -> None:
+    """Raise InvalidRequest when a product of `size` layouts would not fit in memory."""
+    if size > MOST_LAYOUTS:
+        raise InvalidRequest(
+            "search.space",
+            size,
+            f"has more than {MOST_LAYOUTS} combinations of degrees",
+            "list fewer values of tensor, pipeline, context or expert parallel, virtual pipeline or micro-batch",
+        )
+
+
 def _tensor_degrees(problem: Problem) -> list[int]:
     """Divisors of a node and powers of two up to four nodes (or a scale-up domain).
 
@@ -137,6 +151,7 @@ def _stage_counts(layers: int, gpus: int, *, any_count: bool) -> list[int]:
 def enumerate_any_count(problem: Problem, axes: Axes, most: int) -> Layouts:
     """Return the product of `axes` with every data-parallel degree that divides the batch, up to `most` GPUs."""
     replicas = np.asarray(divisors(problem.batch), np.int32)
+    require_affordable(axes.size * len(replicas))
     tensor, context, expert, expert_tensor, micro_batch, shape, data = _product(axes, replicas)
     model = tensor.astype(np.int64) * context * axes.pipelines.stages[shape]
     within = (model * data <= most) & (problem.batch % (data.astype(np.int64) * micro_batch) == 0)
@@ -165,6 +180,7 @@ def enumerate_layouts(problem: Problem, axes: Axes) -> Layouts:
 
     Row order is the product's, so that equal times tie-break the same way on every run.
     """
+    require_affordable(axes.size)
     tensor, context, expert, expert_tensor, micro_batch, shape = _product(axes)
     gpus = np.full(len(tensor), problem.gpus, np.int32)
     return assemble(gpus, problem.batch, tensor, context, expert, expert_tensor, micro_batch, axes.pipelines, shape)

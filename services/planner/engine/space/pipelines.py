@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SCHEDULES = ("1f1b", "interleaved", "zero_bubble")
 SPLITS = ("even", "embedding", "loss", "embedding_and_loss", "layout")
 ENDS = 2
+MOST_CHUNKS = 128
 _BEFORE = {"even": 0, "embedding": 1, "loss": 0, "embedding_and_loss": 1}
 _AFTER = {"even": 0, "embedding": 0, "loss": 1, "embedding_and_loss": 1}
 
@@ -91,7 +92,7 @@ def _rows(
     splits: Sequence[str],
     extra: int,
 ) -> Iterator[tuple[int, ...]]:
-    most = -(-(layers + 2) // stages) if stages > 1 else 1
+    most = min(-(-(layers + 2) // stages), MOST_CHUNKS) if stages > 1 else 1
     for count in sorted(set(chunks)) if chunks else range(1, most + 1):
         dealt = {split: deal_layers(layers, stages, count, split, extra) for split in SPLITS if split in splits}
         seen: set[tuple[int, int, int]] = set()
