@@ -79,17 +79,22 @@ def invalid_request(errors: Sequence[FieldError]) -> Problem:
     return Problem(422, "invalid-request", "The request is not valid", detail, errors=errors)
 
 
-def render(request: Request, problem: Problem) -> JSONResponse:
-    """The HTTP answer for ``problem``."""
-    body = ProblemDetails(
+def details(problem: Problem) -> ProblemDetails:
+    """The body that tells ``problem``."""
+    return ProblemDetails(
         type=f"urn:astrolabe:problem:{problem.slug}",
         title=problem.title,
         status=problem.status,
         detail=problem.detail,
-        instance=request.url.path,
-        request_id=getattr(request.state, "request_id", None),
         errors=problem.errors,
     )
+
+
+def render(request: Request, problem: Problem) -> JSONResponse:
+    """The HTTP answer for ``problem``."""
+    body = details(problem)
+    body.instance = request.url.path
+    body.request_id = getattr(request.state, "request_id", None)
     return JSONResponse(
         body.model_dump(mode="json"), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers
     )

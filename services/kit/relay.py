@@ -15,10 +15,11 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from kit import batches
 from kit.db import make_engine, transaction
 from kit.jobs import transitions
 from kit.jobs.models import Job
-from kit.jobs.outbox import OUTBOX_CHANNEL, ring_again, services_waiting_since, take
+from kit.jobs.outbox import OUTBOX_CHANNEL, ring_again, services_waiting_since, take, waiting_services
 from kit.log import get_logger
 from kit.queue import make_celery, task_name
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
     from kit.settings import JobSettings
 
-_BATCH = 500
+_IN_QUEUE = 64
+"""Messages of a service that wait in the broker at most: what waits in Postgres can still be put in fair order."""
+_BACKLOG_SECONDS = 0.05
 _BROKER_EPOCH_KEY = "astrolabe:broker-epoch"
 _LOST_MESSAGE_AFTER = timedelta(seconds=30)
 _AWAY = (SQLAlchemyError, OperationalError, redis.RedisError, OSError)
@@ -48,6 +51,7 @@ class Relay:
     broker: redis.Redis = field(init=False)
     epoch: str | None = None
     next_lost_check: float = 0.0
+    backlog: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -82,27 +86,34 @@ class Relay:
         with transaction(self.engine) as session:
             if returned := transitions.reap(session):
                 logger.warning("jobs returned, their lease ran out", jobs=returned)
+            self.backlog = batches.cancel_some(session) > 0
         self._ring_for_lost_messages()
-        while not self.stopping.is_set() and self._publish() == _BATCH:
-            pass
+        with transaction(self.engine) as session:
+            services = waiting_services(session)
+        for service in services:
+            self._publish(service)
 
     def _wait(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
         if driver is None:
             return
-        for _ in driver.notifies(timeout=self.settings.relay_interval_seconds, stop_after=1):
+        seconds = _BACKLOG_SECONDS if self.backlog else self.settings.relay_interval_seconds
+        for _ in driver.notifies(timeout=seconds, stop_after=1):
             return
 
-    def _publish(self) -> int:
-        """Ring a batch of doorbells. If the broker refuses, the rollback puts them back into the outbox."""
+    def _publish(self, service: str) -> None:
+        """Ring as many doorbells as the broker has room for. If it refuses, the rollback puts them back."""
+        queue = task_name(service)
+        room = _IN_QUEUE - self.broker.llen(queue)
+        if room <= 0:
+            self.backlog = True
+            return
         with transaction(self.engine) as session:
-            messages = take(session, _BATCH)
-            if messages:
-                with self.celery.producer_pool.acquire(block=True) as producer:
-                    for job_id, service in messages:
-                        name = task_name(service)
-                        self.celery.send_task(name, args=[str(job_id)], queue=name, producer=producer, retry=False)
-        return len(messages)
+            job_ids = take(session, service, room)
+            with self.celery.producer_pool.acquire(block=True) as producer:
+                for job_id in job_ids:
+                    self.celery.send_task(queue, args=[str(job_id)], queue=queue, producer=producer, retry=False)
+        self.backlog |= len(job_ids) == room
 
     def _check_broker(self) -> None:
         """Ring again for all queued jobs when the broker is not the one we knew: its data may be lost."""

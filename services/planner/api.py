@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -10,19 +10,18 @@ from fastapi.responses import JSONResponse
 
 from kit import problems
 from kit.auth import Principal, require
-from kit.canonical import sha256
-from kit.jobs import Submission, submit
+from kit.batches import batch_router
+from kit.jobs import submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router, state_of
 from kit.web.app import problem_response
 from planner import cache, store
-from planner.catalog import Gpu, Price, digest, gpus, models, prices
+from planner.catalog import Gpu, Price, gpus, models, prices
 from planner.catalog.models import ModelPreset
-from planner.engine import ENGINE_VERSION, Estimate, InvalidRequest
+from planner.engine import Estimate, InvalidRequest
+from planner.intake import LINES, SERVICE, require_answerable, search_key, submission_of
 from planner.schemas import EstimateRequest, Estimates, PlanRequest, PlanView
 from planner.settings import PlannerSettings
 from planner.tasks import refusal
-
-SERVICE = "planner"
 
 router = APIRouter()
 Writer = Annotated[Principal, Depends(require("plans:write"))]
@@ -50,21 +49,14 @@ async def create_plan(
     document = await cache.read(state.redis, key) or await session.run_sync(store.result, key)
     if document is None:
         require_answerable(body)
-    submission = Submission(
-        service=SERVICE,
-        owner=caller.owner,
-        spec=body.model_dump(mode="json", exclude={"external_id"}),
-        max_attempts=state.settings.max_attempts,
-        active_key=key,
-        labels=body.labels,
-        external_id=body.external_id,
+    submission = replace(
+        submission_of(body, key, caller, state.settings.max_attempts, request.state.request_id),
         idempotency_key=headers.idempotency_key,
-        request_id=request.state.request_id,
         finished=document is not None,
     )
     outcome = await session.run_sync(lambda sync: submit(sync, submission, lambda: store.has_result(sync, key)))
     if outcome.created:
-        await session.run_sync(store.add_plan, outcome.job.id, key)
+        await session.run_sync(store.add_plans, [(outcome.job.id, key)])
         if document is not None:
             await session.run_sync(store.save_result, key, document)
     view = (await session.run_sync(store.views, [outcome.job]))[0]
@@ -76,21 +68,6 @@ def price(body: EstimateRequest, caller: Reader) -> Estimate | Estimates:
     """Price one strategy or several, at once."""
     del caller
     return body.run()
-
-
-class _SearchBeginsError(Exception):
-    """The question was accepted: the search has begun."""
-
-
-def require_answerable(body: PlanRequest) -> None:
-    """Raise ``InvalidRequest`` for a question the engine refuses; it does so before it searches."""
-
-    def stop(phase: str, completed: int, total: int, unit: str) -> None:
-        del phase, completed, total, unit
-        raise _SearchBeginsError
-
-    with suppress(_SearchBeginsError):
-        body.run(stop)
 
 
 @router.get("/catalog/gpus", tags=["catalog"], summary="The accelerators the planner knows, with datasheet facts")
@@ -114,11 +91,6 @@ def list_prices(caller: Reader) -> list[Price]:
     return list(prices())
 
 
-def search_key(body: PlanRequest) -> str:
-    """The fingerprint of the question, the engine and the catalogue: equal keys have equal answers."""
-    return sha256({"engine": ENGINE_VERSION, "catalog": digest(), "question": body.canonical()})
-
-
 def make_app(settings: PlannerSettings) -> FastAPI:
     """The application."""
     jobs = job_router(
@@ -130,6 +102,7 @@ def make_app(settings: PlannerSettings) -> FastAPI:
         settings=settings,
         host=settings.planner_host,
         routers=[router, jobs],
+        streaming_routers=[batch_router(service=SERVICE, scope="plans", lines=LINES)],
     )
     app.add_exception_handler(InvalidRequest, _refused)
     return app

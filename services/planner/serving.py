@@ -6,7 +6,8 @@ from functools import partial
 
 from kit import log, web, worker
 from kit.settings import load_settings
-from planner.api import SERVICE, make_app
+from planner.api import make_app
+from planner.intake import SERVICE
 from planner.settings import PlannerSettings
 from planner.tasks import plan
 

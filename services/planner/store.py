@@ -12,7 +12,7 @@ from planner.models import Plan, Search
 from planner.schemas import PlanView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy.orm import Session
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 PREFIX = "/plans"
 
 
-def add_plan(session: Session, job_id: UUID, search_key: str) -> None:
-    """Say which search answers the job."""
-    session.execute(insert(Plan).values(job_id=job_id, search_key=search_key))
+def add_plans(session: Session, plans: Sequence[tuple[UUID, str]]) -> None:
+    """Say which search answers each job: (job id, search key)."""
+    if plans:
+        session.execute(insert(Plan), [{"job_id": job_id, "search_key": key} for job_id, key in plans])
 
 
 def search_key(session: Session, job_id: UUID) -> str:
@@ -40,6 +41,11 @@ def result(session: Session, key: str) -> dict[str, Any] | None:
 def has_result(session: Session, key: str) -> bool:
     """Whether the search was ever finished."""
     return session.scalar(select(Search.key).where(Search.key == key)) is not None
+
+
+def with_result(session: Session, keys: Collection[str]) -> Collection[str]:
+    """Those of the searches that were ever finished."""
+    return frozenset(session.scalars(select(Search.key).where(Search.key.in_(keys))))
 
 
 def save_result(session: Session, key: str, document: Mapping[str, Any]) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, func, insert, literal, select, update
 
+from kit.jobs.batch_counts import note_finished
 from kit.jobs.models import Job, JobEvent
-from kit.jobs.states import ACTIVE
+from kit.jobs.states import ACTIVE, TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,9 +41,11 @@ def change(
         update(Job)
         .where((Job.id == job_id) | ((Job.leader_id == job_id) & Job.status.in_(ACTIVE)))
         .values(**values, event_seq=Job.event_seq + 1)
-        .returning(Job.id, Job.event_seq)
+        .returning(Job.id, Job.event_seq, Job.batch_id)
     ).all()
     log(session, [(row.id, row.event_seq) for row in numbered], event, data, key)
+    if values.get("status") in TERMINAL:
+        note_finished(session, [(row.id, row.batch_id) for row in numbered if row.batch_id])
     return True
 
 

@@ -6,7 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    SmallInteger,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +32,34 @@ def _sql_list(states: frozenset[JobStatus]) -> str:
 _ACTIVE_SQL = f"status IN ({_sql_list(ACTIVE)})"
 _HELD_SQL = f"status IN ({_sql_list(HELD)})"
 _TERMINAL_SQL = f"status IN ({_sql_list(TERMINAL)})"
+
+
+class Batch(Base):
+    """Many requests accepted as one. ``finished`` counts its jobs that have ended, and numbers their results."""
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        CheckConstraint("finished <= accepted", name="finished"),
+        Index("ix_batches_owner_id", "service", "owner", "id"),
+        Index(
+            "ix_batches_cancelling",
+            "id",
+            postgresql_where=text("cancel_requested_at IS NOT NULL AND finished_at IS NULL"),
+        ),
+        {"schema": "kit"},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    service: Mapped[str]
+    owner: Mapped[str]
+    total: Mapped[int]
+    accepted: Mapped[int]
+    finished: Mapped[int] = mapped_column(server_default=text("0"))
+    duplicates: Mapped[int]
+    rejections: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class Job(Base):
@@ -44,6 +83,9 @@ class Job(Base):
     external_id: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     request_id: Mapped[str | None]
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
+    batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("kit.batches.id", ondelete="SET NULL"))
+    batch_seq: Mapped[int | None] = mapped_column(comment="counts the batch's jobs in the order of their ends")
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     max_attempts: Mapped[int]
     worker: Mapped[str | None]
@@ -63,6 +105,8 @@ class Job(Base):
         CheckConstraint(f"({_HELD_SQL}) = (lease_until IS NOT NULL)", name="lease"),
         CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
         CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="attempt"),
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+        Index("uq_jobs_batch_seq", "batch_id", "batch_seq", unique=True, postgresql_where=text("batch_id IS NOT NULL")),
         Index(
             "uq_jobs_active_key",
             "service",

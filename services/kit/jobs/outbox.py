@@ -28,21 +28,50 @@ def ring(session: Session, job_ids: Iterable[UUID]) -> None:
         session.execute(select(func.pg_notify(OUTBOX_CHANNEL, "")))
 
 
-def take(session: Session, limit: int) -> list[tuple[UUID, str]]:
-    """Remove up to ``limit`` messages, oldest first: (job id, service). Rolled back, they are all there again."""
-    taken = session.scalars(
-        select(OutboxMessage.job_id).order_by(OutboxMessage.position).limit(limit).with_for_update(skip_locked=True)
-    ).all()
-    if not taken:
+def waiting_services(session: Session) -> Sequence[str]:
+    """The services with a doorbell to be rung."""
+    query = select(Job.service).join(OutboxMessage, OutboxMessage.job_id == Job.id).distinct()
+    return sorted(session.scalars(query))
+
+
+def take(session: Session, service: str, limit: int) -> list[UUID]:
+    """Remove up to ``limit`` of the service's messages, in fair order. Rolled back, they are all there again.
+
+    Higher priority goes first; within a priority owners take turns, those with the fewest jobs in flight first, so
+    that one owner's ten thousand jobs do not keep another's one waiting.
+    """
+    in_flight = (
+        select(Job.owner, func.count().label("jobs"))
+        .where(
+            Job.service == service,
+            Job.leader_id.is_(None),
+            (Job.status == JobStatus.RUNNING) | ((Job.status == JobStatus.QUEUED) & Job.dispatched_at.is_not(None)),
+        )
+        .group_by(Job.owner)
+        .subquery()
+    )
+    turn = func.row_number().over(partition_by=(Job.owner, Job.priority), order_by=OutboxMessage.position)
+    ranked = (
+        select(OutboxMessage.job_id)
+        .join(Job, Job.id == OutboxMessage.job_id)
+        .outerjoin(in_flight, in_flight.c.owner == Job.owner)
+        .where(Job.service == service)
+        .order_by(Job.priority.desc(), turn + func.coalesce(in_flight.c.jobs, 0), OutboxMessage.position)
+        .limit(limit)
+    )
+    chosen = session.scalars(ranked).all()
+    query = select(OutboxMessage.job_id).where(OutboxMessage.job_id.in_(chosen)).with_for_update(skip_locked=True)
+    locked = frozenset(session.scalars(query))
+    if not locked:
         return []
-    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id.in_(taken)))
-    rows = session.execute(
+    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id.in_(locked)))
+    dispatched = session.scalars(
         update(Job)
-        .where(Job.id.in_(taken), Job.status == JobStatus.QUEUED, Job.leader_id.is_(None))
+        .where(Job.id.in_(locked), Job.status == JobStatus.QUEUED, Job.leader_id.is_(None))
         .values(dispatched_at=func.now())
-        .returning(Job.id, Job.service)
+        .returning(Job.id)
     ).all()
-    return sorted((row.id, row.service) for row in rows)
+    return [job_id for job_id in chosen if job_id in frozenset(dispatched)]
 
 
 def ring_again(session: Session, *conditions: ColumnElement[bool]) -> int:

@@ -19,11 +19,16 @@ from kit.problems import FieldError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from sqlalchemy.orm import Session
 
 _TRIES = 5
-_MIRRORED = ("status", "attempt", "worker", "lease_until", "progress", "started_at", "cancel_requested_at")
+MIRRORED = ("status", "attempt", "worker", "lease_until", "progress", "started_at", "cancel_requested_at")
+
+
+DEFAULT_PRIORITY = 5
+"""Of 0 to 9; the higher goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Submission:
     external_id: str | None = None
     idempotency_key: str | None = None
     request_id: str | None = None
+    priority: int = DEFAULT_PRIORITY
+    batch_id: UUID | None = None
     finished: bool = False
 
 
@@ -63,7 +70,7 @@ def submit(session: Session, submission: Submission, is_computed: Callable[[], b
     """
     fingerprint = sha256(submission.spec)
     for _ in range(_TRIES):
-        row = _row(submission, fingerprint)
+        row = job_row(submission, fingerprint)
         inserted = session.execute(insert(Job).values(row).on_conflict_do_nothing().returning(Job.id)).scalar()
         if inserted is not None:
             job = session.get_one(Job, inserted)
@@ -71,7 +78,7 @@ def submit(session: Session, submission: Submission, is_computed: Callable[[], b
                 job.status, job.started_at, job.finished_at = JobStatus.SUCCEEDED, job.created_at, job.created_at
             return Accepted(_announce(session, job), created=True)
         if (existing := _earlier(session, submission)) is not None:
-            _must_match(existing, submission, fingerprint)
+            must_match(existing, submission, fingerprint)
             return Accepted(existing, created=False)
         if (follower := _follow(session, submission, row)) is not None:
             return Accepted(follower, created=True)
@@ -79,7 +86,8 @@ def submit(session: Session, submission: Submission, is_computed: Callable[[], b
     raise Problem(503, "contended", "Contended", detail, headers={"Retry-After": "1"})
 
 
-def _row(submission: Submission, fingerprint: str) -> dict[str, Any]:
+def job_row(submission: Submission, fingerprint: str) -> dict[str, Any]:
+    """The job's row as it is born."""
     row: dict[str, Any] = {
         "id": uuid7(),
         "service": submission.service,
@@ -92,6 +100,8 @@ def _row(submission: Submission, fingerprint: str) -> dict[str, Any]:
         "idempotency_key": submission.idempotency_key,
         "request_id": submission.request_id,
         "max_attempts": submission.max_attempts,
+        "priority": submission.priority,
+        "batch_id": submission.batch_id,
         "event_seq": 1,
     }
     if submission.finished:
@@ -124,7 +134,8 @@ def _earlier(session: Session, submission: Submission) -> Job | None:
     return None
 
 
-def _must_match(existing: Job, submission: Submission, fingerprint: str) -> None:
+def must_match(existing: Job, submission: Submission, fingerprint: str) -> None:
+    """Raise ``Problem`` unless the earlier job with the same key was asked the same."""
     if existing.spec_sha256 == fingerprint:
         return
     by_key = submission.idempotency_key is not None and existing.idempotency_key == submission.idempotency_key
@@ -156,7 +167,7 @@ def _follow(session: Session, submission: Submission, row: dict[str, Any]) -> Jo
         return None
     if leader.status == JobStatus.CANCELLING:
         return None
-    follower = Job(**row, leader_id=leader.id, **{name: getattr(leader, name) for name in _MIRRORED})
+    follower = Job(**row, leader_id=leader.id, **{name: getattr(leader, name) for name in MIRRORED})
     session.add(follower)
     session.flush()
     session.refresh(follower)

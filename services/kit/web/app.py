@@ -15,7 +15,7 @@ from kit.web.request_context import RequestContextMiddleware
 from kit.web.text_guard import refuse_unstorable_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from fastapi import APIRouter
@@ -44,22 +44,27 @@ def create_app(
     settings: Settings,
     routers: Sequence[APIRouter],
     readiness: Readiness,
+    streaming_routers: Sequence[APIRouter] = (),
+    body_limits: Mapping[str, int] | None = None,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """Build the application of ``service``: its routers between the plumbing that all services share.
 
     ``readiness`` maps the name of each thing the service needs to a check that raises when the thing is away.
+    ``streaming_routers`` read their bodies themselves; ``body_limits`` are those of single paths, in bytes.
     """
     app = FastAPI(title=title, version="0.1.0", lifespan=lifespan, openapi_url="/openapi.json", redoc_url=None)
     problems.install(app)
     responses: dict[int | str, dict[str, Any]] = {s: problem_response(text) for s, text in _DESCRIPTIONS.items()}
     for router in routers:
         app.include_router(router, dependencies=[Depends(refuse_unstorable_text)], responses=responses)
+    for router in streaming_routers:
+        app.include_router(router, responses=responses)
     app.include_router(health_router(service, readiness))
     Instrumentator(excluded_handlers=["/metrics", "/livez", "/readyz"]).instrument(
         app, metric_namespace="astrolabe", metric_subsystem=service
     ).expose(app, include_in_schema=False)
-    app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes, by_path=body_limits)
     app.add_middleware(RequestContextMiddleware)
     _describe_problems(app)
     return app

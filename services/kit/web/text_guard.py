@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -13,15 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_SHOWN_FIELDS = 20
+
+
 async def refuse_unstorable_text(request: Request) -> None:
     """A dependency of every route: raises the 422 that names the first fields holding such a value."""
     if b"%00" in request.scope.get("raw_path", b"") or b"%00" in request.scope["query_string"]:
         raise invalid_request([_error("url", "\0", "contains a NUL character")])
     if "json" not in request.headers.get("content-type", "") or not await request.body():
         return
-    errors = [_error(path, value, fault) for path, value, fault in _faults(await request.json(), "")]
-    if errors:
-        raise invalid_request(errors[:20])
+    if errors := unstorable_fields(await request.json()):
+        raise invalid_request(errors)
+
+
+def unstorable_fields(value: Any) -> list[FieldError]:
+    """The first fields of a JSON value that a database cannot keep."""
+    return [_error(path, item, fault) for path, item, fault in islice(_faults(value, ""), _SHOWN_FIELDS)]
 
 
 def _faults(value: Any, path: str) -> Iterator[tuple[str, Any, str]]:

@@ -30,7 +30,13 @@ logger = get_logger(__name__)
 
 
 def create_job_app(
-    *, service: str, title: str, settings: JobSettings, host: str, routers: Sequence[APIRouter]
+    *,
+    service: str,
+    title: str,
+    settings: JobSettings,
+    host: str,
+    routers: Sequence[APIRouter],
+    streaming_routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The application of ``service``; it is answered without a key only on loopback in the development profile."""
     url = settings.database_url.get_secret_value()
@@ -58,7 +64,14 @@ def create_job_app(
         "redis": check_redis,
     }
     app = create_app(
-        service=service, title=title, settings=settings, routers=routers, readiness=readiness, lifespan=lifespan
+        service=service,
+        title=title,
+        settings=settings,
+        routers=routers,
+        streaming_routers=streaming_routers,
+        body_limits={"/batches": settings.batch_max_bytes},
+        readiness=readiness,
+        lifespan=lifespan,
     )
     app.state.jobs = state
     app.state.engine = state.engine

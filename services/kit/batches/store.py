@@ -1,0 +1,117 @@
+"""Every query of batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, update
+from uuid_utils.compat import uuid7
+
+from kit.jobs import transitions
+from kit.jobs.bulk import submit_many
+from kit.jobs.models import Batch, Job
+from kit.jobs.states import ACTIVE, JobStatus
+from kit.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from uuid import UUID
+
+    from sqlalchemy.orm import Session
+
+    from kit.batches.lines import Line, Rejection
+
+_CHUNK = 500
+_CANCELS_AT_ONCE = 200
+
+
+def accept(
+    session: Session,
+    service: str,
+    owner: str,
+    lines: Sequence[Line],
+    rejections: Sequence[Rejection],
+    computed: Callable[[Session, Collection[str]], Collection[str]],
+    register: Callable[[Session, Sequence[tuple[UUID, Line]]], None],
+) -> Batch:
+    """Make the lines jobs of a new batch, all in this transaction.
+
+    ``computed`` says which active keys have their result at hand; ``register`` writes the service's own rows.
+    """
+    batch = Batch(id=uuid7(), service=service, owner=owner, total=len(lines) + len(rejections))
+    batch.accepted = batch.duplicates = batch.finished = 0
+    batch.rejections = []
+    session.add(batch)
+    session.flush()
+    refused = list(rejections)
+    for start in range(0, len(lines), _CHUNK):
+        chunk = lines[start : start + _CHUNK]
+        submissions = [replace(line.submission, batch_id=batch.id) for line in chunk]
+        outcomes = submit_many(session, submissions, lambda keys: computed(session, keys))
+        register(session, [(o.job_id, line) for line, o in zip(chunk, outcomes, strict=True) if o.created and o.job_id])
+        batch.accepted += sum(outcome.created for outcome in outcomes)
+        batch.duplicates += sum(not outcome.created and outcome.problem is None for outcome in outcomes)
+        refused += [line.rejected(o.problem) for line, o in zip(chunk, outcomes, strict=True) if o.problem]
+    refused.sort(key=lambda rejection: rejection.line)
+    batch.rejections = [rejection.model_dump(mode="json") for rejection in refused]
+    session.flush()
+    batch.finished = _number_those_born_finished(session, batch.id)
+    if batch.finished == batch.accepted:
+        batch.finished_at = datetime.now(UTC)
+    session.flush()
+    return batch
+
+
+def _number_those_born_finished(session: Session, batch_id: UUID) -> int:
+    """Their results were at hand: they come first, in the order of their lines."""
+    numbered = (
+        select(Job.id, func.row_number().over(order_by=Job.id).label("number"))
+        .where(Job.batch_id == batch_id, Job.status == JobStatus.SUCCEEDED)
+        .subquery()
+    )
+    statement = update(Job).where(Job.id == numbered.c.id).values(batch_seq=numbered.c.number).returning(Job.id)
+    return len(session.execute(statement, execution_options={"synchronize_session": False}).all())
+
+
+def get(session: Session, service: str, owner: str, batch_id: UUID) -> Batch:
+    """The owner's batch. Raises ``Problem`` 404, also for another owner's."""
+    query = select(Batch).where(Batch.id == batch_id, Batch.service == service, Batch.owner == owner)
+    batch = session.scalar(query)
+    if batch is None:
+        raise Problem(404, "not-found", "Not found", f"There is no batch {batch_id}.")
+    return batch
+
+
+def counts(session: Session, batch_id: UUID) -> dict[JobStatus, int]:
+    """How many of the batch's jobs are in each state."""
+    query = select(Job.status, func.count()).where(Job.batch_id == batch_id).group_by(Job.status)
+    found = {row[0]: row[1] for row in session.execute(query)}
+    return {status: found.get(status, 0) for status in JobStatus}
+
+
+def ended(session: Session, batch_id: UUID, after: int, limit: int) -> Sequence[Job]:
+    """The batch's jobs that ended after number ``after``, in the order of their ends."""
+    query = select(Job).where(Job.batch_id == batch_id, Job.batch_seq > after).order_by(Job.batch_seq).limit(limit)
+    return session.scalars(query).all()
+
+
+def request_cancel(session: Session, batch_id: UUID) -> None:
+    """Ask for the end of every job of the batch; the relay does it, some hundred at a time."""
+    session.execute(
+        update(Batch)
+        .where(Batch.id == batch_id, Batch.finished_at.is_(None))
+        .values(cancel_requested_at=func.coalesce(Batch.cancel_requested_at, func.now()))
+    )
+
+
+def cancel_some(session: Session) -> int:
+    """Cancel some of the jobs whose batch is to end. Returns how many: none means that there are no more."""
+    marked = select(Batch.id).where(Batch.cancel_requested_at.is_not(None), Batch.finished_at.is_(None))
+    still_active = Job.status.in_(ACTIVE - {JobStatus.CANCELLING})
+    query = select(Job.id).where(Job.batch_id.in_(marked), still_active).order_by(Job.id).limit(_CANCELS_AT_ONCE)
+    job_ids = session.scalars(query.with_for_update(skip_locked=True)).all()
+    for job_id in job_ids:
+        transitions.cancel(session, job_id)
+    return len(job_ids)

@@ -1,0 +1,212 @@
+"""The endpoints of batches, the same for every service that has jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from kit.auth import Principal, require
+from kit.batches import store
+from kit.batches.lines import Line, Parse, Rejection, parse_line, split_lines
+from kit.batches.views import PREFIX, BatchReport, BatchView, entity_tag, report, view
+from kit.db import async_transaction
+from kit.jobs.models import Batch, Job
+from kit.jobs.web.dependencies import SessionDependency, state_of
+from kit.problems import FieldError, Problem, invalid_request
+from kit.web.app import problem_response
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.orm import Session
+
+    from kit.settings import JobSettings
+
+_PARSED_AT_ONCE = 100
+_RESULTS_AT_ONCE = 100
+_MAX_WAIT_SECONDS = 60
+_POLL_SECONDS = 0.25
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: problem_response("There is no such batch, or it is not yours")}
+_BODY = {
+    "required": True,
+    "content": {
+        "application/x-ndjson": {"schema": {"type": "string", "description": "One request body a line."}},
+        "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLines:
+    """What a service does with a line: make it a submission, know finished results, write rows of its own."""
+
+    parse: Callable[[Request, Principal], Parse]
+    computed: Callable[[Session, Collection[str]], Collection[str]]
+    register: Callable[[Session, Sequence[tuple[UUID, Line]]], None]
+    views: Callable[[Session, Sequence[Job]], list[Any]]
+
+
+def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
+    """POST /batches and what belongs to it."""
+    router = APIRouter(prefix=PREFIX, tags=["batches"])
+    reader = Depends(require(f"{scope}:read"))
+    writer = Depends(require(f"{scope}:write"))
+
+    async def owned_batch(batch_id: UUID, request: Request, caller: Principal = reader) -> Batch:
+        async with async_transaction(state_of(request).engine) as session:
+            return await session.run_sync(store.get, service, caller.owner, batch_id)
+
+    owned = Depends(owned_batch)
+
+    @router.post("", status_code=202, summary="Submit many requests", openapi_extra={"requestBody": _BODY})
+    async def create_batch(
+        request: Request,
+        response: Response,
+        validate_only: Annotated[bool, Query(description="Report what would be refused; accept nothing.")] = False,
+        caller: Principal = writer,
+    ) -> BatchReport:
+        """Accept a request a line (NDJSON) or an array of them; each may have an `external_id`, `labels`, `priority`.
+
+        A line that is wrong is reported and does not hold up the others. The same batch sent again makes no new jobs
+        where lines have an `external_id`.
+        """
+        state = state_of(request)
+        good, bad = await _read(request, lines.parse(request, caller), state.settings)
+        if validate_only:
+            return _only_validated(good, bad)
+        async with async_transaction(state.engine) as session:
+            batch = await session.run_sync(
+                store.accept, service, caller.owner, good, bad, lines.computed, lines.register
+            )
+        response.headers["Location"] = f"{PREFIX}/{batch.id}"
+        return report(batch)
+
+    @router.get("/{batch_id}", responses=_NOT_FOUND, summary="Read a batch, or wait for its end")  # noqa: FAST003
+    async def read_batch(
+        request: Request,
+        response: Response,
+        wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for the end.")] = 0,
+        if_none_match: Annotated[str | None, Header()] = None,
+        batch: Batch = owned,
+    ) -> BatchView:
+        deadline = asyncio.get_running_loop().time() + wait
+        state = state_of(request)
+        while True:
+            async with async_transaction(state.engine) as session:
+                batch = await session.get_one(Batch, batch.id)
+                counted = await session.run_sync(store.counts, batch.id)
+            if batch.finished_at is not None or asyncio.get_running_loop().time() >= deadline:
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        response.headers["ETag"] = entity_tag(batch)
+        if if_none_match == entity_tag(batch):
+            return Response(status_code=304, headers={"ETag": entity_tag(batch)})  # type: ignore[return-value]
+        return view(batch, counted)
+
+    @router.get(
+        "/{batch_id}/results",  # noqa: FAST003 - `owned_batch` reads it
+        response_class=StreamingResponse,
+        responses={**_NOT_FOUND, 200: {"content": {"application/jsonl": {"schema": {"type": "string"}}}}},
+        summary="The ended jobs of a batch as JSON Lines, in the order of their ends",
+    )
+    async def read_results(
+        request: Request,
+        since: Annotated[int, Query(ge=0, le=2**31 - 1, description="The `cursor` of the last line seen.")] = 0,
+        batch: Batch = owned,
+    ) -> StreamingResponse:
+        """Each line is `{"cursor": ..., "job": {...}}`. What ends later is had by asking again with `since`."""
+        stream = _results(state_of(request).engine, lines, batch.id, since)
+        return StreamingResponse(stream, media_type="application/jsonl")
+
+    @router.post("/{batch_id}/cancel", status_code=202, responses=_NOT_FOUND, summary="Cancel every job of a batch")
+    async def cancel_batch(batch_id: UUID, session: SessionDependency, caller: Principal = writer) -> BatchView:
+        """Jobs that have ended keep their results; a second call changes nothing."""
+        batch = await session.run_sync(store.get, service, caller.owner, batch_id)
+        await session.run_sync(store.request_cancel, batch_id)
+        await session.refresh(batch)
+        return view(batch, await session.run_sync(store.counts, batch_id))
+
+    return router
+
+
+async def _read(request: Request, parse: Parse, settings: JobSettings) -> tuple[list[Line], list[Rejection]]:
+    """Parse the body some lines at a time, off the event loop: others are served meanwhile."""
+    good: list[Line] = []
+    bad: list[Rejection] = []
+
+    def parse_some(first: int, raws: Sequence[Any]) -> None:
+        for number, raw in enumerate(raws, first):
+            line = parse_line(number, raw, parse)
+            if isinstance(line, Line):
+                good.append(line)
+            else:
+                bad.append(line)
+
+    number, waiting = 1, []
+    async for raw in _raw_lines(request):
+        waiting.append(raw)
+        if number + len(waiting) - 1 > settings.batch_max_lines:
+            raise _too_many(settings.batch_max_lines)
+        if len(waiting) == _PARSED_AT_ONCE:
+            await asyncio.to_thread(parse_some, number, waiting)
+            number, waiting = number + len(waiting), []
+    await asyncio.to_thread(parse_some, number, waiting)
+    if not good and not bad:
+        raise invalid_request([FieldError(field="body", message="has no lines", remedy="send one request a line")])
+    return good, bad
+
+
+async def _raw_lines(request: Request) -> AsyncIterator[Any]:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in {"application/x-ndjson", "application/jsonl", "application/ndjson"}:
+        async for line in split_lines(request.stream()):
+            yield line
+        return
+    if media_type != "application/json":
+        detail = "Send Content-Type: application/x-ndjson (one request a line) or application/json (an array)."
+        raise Problem(415, "unsupported-media-type", "Unsupported media type", detail)
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "bad-request", "Bad request", "The body is not well-formed JSON.") from error
+    if not isinstance(body, list):
+        raise invalid_request([FieldError(field="body", message="is not an array", remedy="send an array of requests")])
+    for item in body:
+        yield item
+
+
+def _too_many(limit: int) -> Problem:
+    error = FieldError(field="body", message=f"has more than {limit} lines", remedy="send several batches")
+    return Problem(413, "body-too-large", "The batch is too large", error.message, errors=[error])
+
+
+def _only_validated(good: Sequence[Line], bad: Sequence[Rejection]) -> BatchReport:
+    return BatchReport(
+        id=None,
+        status=None,
+        total=len(good) + len(bad),
+        accepted=len(good),
+        duplicates=0,
+        rejected=len(bad),
+        rejections=list(bad),
+        links={},
+        created_at=None,
+    )
+
+
+async def _results(engine: AsyncEngine, lines: BatchLines, batch_id: UUID, since: int) -> AsyncIterator[str]:
+    while True:
+        async with async_transaction(engine) as session:
+            jobs = await session.run_sync(store.ended, batch_id, since, _RESULTS_AT_ONCE)
+            views = await session.run_sync(lines.views, jobs)
+        for job, answer in zip(jobs, views, strict=True):
+            since = job.batch_seq or since
+            yield f'{{"cursor":"{since}","job":{answer.model_dump_json()}}}\n'
+        if len(jobs) < _RESULTS_AT_ONCE:
+            return

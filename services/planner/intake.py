@@ -1,0 +1,89 @@
+"""From a question to a job: its key, whether it can be asked, and the same for a line of a batch."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from kit.batches import BatchLines
+from kit.canonical import sha256
+from kit.jobs import Submission
+from planner import store
+from planner.catalog import digest
+from planner.engine import ENGINE_VERSION, InvalidRequest
+from planner.schemas import PlanRequest
+from planner.tasks import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from fastapi import Request
+    from sqlalchemy.orm import Session
+
+    from kit.auth import Principal
+    from kit.batches import Line
+    from kit.batches.lines import Parse
+
+SERVICE = "planner"
+_NOT_THE_QUESTION = {"external_id", "priority"}
+
+
+class _SearchBeginsError(Exception):
+    """The question was accepted: the search has begun."""
+
+
+def search_key(body: PlanRequest) -> str:
+    """The fingerprint of the question, the engine and the catalogue: equal keys have equal answers."""
+    return sha256({"engine": ENGINE_VERSION, "catalog": digest(), "question": body.canonical()})
+
+
+def require_answerable(body: PlanRequest) -> None:
+    """Raise ``InvalidRequest`` for a question the engine refuses; it does so before it searches."""
+
+    def stop(phase: str, completed: int, total: int, unit: str) -> None:
+        del phase, completed, total, unit
+        raise _SearchBeginsError
+
+    with suppress(_SearchBeginsError):
+        body.run(stop)
+
+
+def submission_of(body: PlanRequest, key: str, caller: Principal, max_attempts: int, request_id: str) -> Submission:
+    """The question as a job of ``caller``."""
+    return Submission(
+        service=SERVICE,
+        owner=caller.owner,
+        spec=body.model_dump(mode="json", exclude=_NOT_THE_QUESTION),
+        max_attempts=max_attempts,
+        active_key=key,
+        labels=body.labels,
+        external_id=body.external_id,
+        priority=body.priority,
+        request_id=request_id,
+    )
+
+
+def _parse(request: Request, caller: Principal) -> Parse:
+    max_attempts, request_id = request.app.state.jobs.settings.max_attempts, request.state.request_id
+    answerable: set[str] = set()
+
+    def parse(value: Any) -> Submission:
+        body = PlanRequest.model_validate(value)
+        try:
+            key = search_key(body)
+            if key not in answerable:
+                require_answerable(body)
+                answerable.add(key)
+        except InvalidRequest as error:
+            raise refusal(error) from error
+        return submission_of(body, key, caller, max_attempts, request_id)
+
+    return parse
+
+
+def _register(session: Session, made: Sequence[tuple[UUID, Line]]) -> None:
+    store.add_plans(session, [(job_id, line.submission.active_key or "") for job_id, line in made])
+
+
+LINES = BatchLines(parse=_parse, computed=store.with_result, register=_register, views=store.views)
