@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from codetree import store
 from codetree.assemble import build_spec
 from codetree.llm.pool import PoolError, resolve_models
+from codetree.llm.providers import Providers
 from codetree.schemas import SolveRequest, SolveView, Tree
 from codetree.settings import CodetreeServiceSettings
 from codetree.tasks import unusable_models
@@ -42,8 +43,7 @@ async def solve(
     """Accept an episode. 202 with `Location`; the same `Idempotency-Key` or `external_id` answers the same job."""
     settings = _settings(request)
     try:
-        async with resolve_models(body.models, settings) as pool:
-            build_spec(body, pool, settings)
+        build_spec(body, resolve_models(body.weighted_models, request.app.state.providers), settings)
     except PoolError as error:
         raise unusable_models(error) from error
     submission = Submission(
@@ -73,10 +73,12 @@ async def read_tree(job_id: UUID, caller: Reader, session: SessionDependency) ->
 def make_app(settings: CodetreeServiceSettings) -> FastAPI:
     """The application."""
     jobs = job_router(service=SERVICE, prefix=PREFIX, noun="episodes", scope="solve", view=SolveView, views=store.views)
-    return create_job_app(
+    app = create_job_app(
         service=SERVICE,
         title="Astrolabe codetree",
         settings=settings,
         host=settings.codetree_host,
         routers=[router, jobs],
     )
+    app.state.providers = Providers(settings)
+    return app

@@ -12,6 +12,8 @@ from codetree.llm.pool import PoolError
 from codetree.tools.python_source import python_tool
 
 if TYPE_CHECKING:
+    import httpx
+
     from codetree.llm.pool import ModelPool
     from codetree.llm.recording import Recording
     from codetree.schemas import SolveRequest
@@ -27,7 +29,7 @@ def build_spec(request: SolveRequest, pool: ModelPool, settings: CodetreeSetting
         raise PoolError(
             f"a money limit can't be kept: no price is known for {', '.join(unpriced)}; set "
             "ASTROLABE_LLM_INPUT_USD_PER_MILLION and ASTROLABE_LLM_OUTPUT_USD_PER_MILLION for ASTROLABE_LLM_MODEL, "
-            "or limit tokens instead",
+            "the model's prices in ASTROLABE_MODELS_FILE, or limit tokens instead",
             field="limits.money_usd",
         )
     answer_format = AnswerFormat(AnswerType(request.answer_format.type), request.answer_format.tolerance)
@@ -43,10 +45,16 @@ def build_spec(request: SolveRequest, pool: ModelPool, settings: CodetreeSetting
     )
 
 
-def sandbox_executor(settings: CodetreeSettings) -> SandboxExecutor:
-    """The executor that the settings name."""
+def sandbox_executor(
+    settings: CodetreeSettings, *, client: httpx.AsyncClient | None = None, owner: str | None = None
+) -> SandboxExecutor:
+    """The executor that the settings name, for one episode; ``client`` holds the connections it may share."""
     return SandboxExecutor(
-        settings.sandbox_url, token=settings.sandbox_token, max_attempts=settings.sandbox_max_attempts
+        settings.sandbox_url,
+        token=settings.sandbox_token,
+        max_attempts=settings.sandbox_max_attempts,
+        client=client,
+        owner=owner,
     )
 
 

@@ -1,4 +1,4 @@
-"""``python -m codetree``: the API and its workers."""
+"""``python -m codetree``: the API and its workers, evaluation, and simulated models."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from functools import partial
 import typer
 
 from codetree.api import SERVICE, make_app
+from codetree.evaluate.command import evaluate, simulate
+from codetree.runtime import Runtime
 from codetree.settings import CodetreeServiceSettings
 from codetree.tasks import solve
 from kit import log, web, worker
 from kit.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(evaluate)
+app.command()(simulate)
 
 
 @app.command()
@@ -28,4 +32,11 @@ def run_worker() -> None:
     """Run episodes."""
     settings = load_settings(CodetreeServiceSettings)
     log.configure(settings, f"{SERVICE}-worker")
-    worker.serve(SERVICE, settings, partial(solve, settings))
+    runtime = Runtime(settings)
+    worker.serve(
+        SERVICE,
+        settings,
+        partial(solve, runtime, settings),
+        threads=settings.episodes_per_worker,
+        on_stop=runtime.stop,
+    )

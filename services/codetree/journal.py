@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from codetree import codec, store
 from codetree.engine.tree import NodeStatus
+from kit.jobs import transitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,45 +25,64 @@ _UNFINISHED = frozenset({NodeStatus.QUEUED, NodeStatus.GENERATED})
 class DatabaseJournal:
     """Remembers for one attempt at a job; what earlier attempts recorded is read once, at the start.
 
-    Every write commits only while this attempt holds the job, so an attempt that lost it leaves no trace.
+    What is recorded between two waits for someone else is written in one transaction: before a model is asked
+    (``recall_reply``) and with every event, so in particular before a program is run. Transactions of an episode follow
+    one another, and each commits only while this attempt holds the job: an attempt that lost it leaves no trace.
     """
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
         self._recorded = context.write(lambda session: store.recorded(session, context.job_id))
         self._finished: set[str] = set()
+        self._waiting: list[Callable[[Session], None]] = []
+        self._writing = asyncio.Lock()
 
     async def recall_reply(self, key: CallKey) -> LLMReply | None:
+        await self._flush()
         document = self._recorded.get((store.REPLY, _name(key)))
         return None if document is None else codec.load_reply(document)
 
     async def record_reply(self, key: CallKey, reply: LLMReply) -> None:
-        await self._record(store.REPLY, key, codec.dump_reply(reply))
+        self._record(store.REPLY, key, codec.dump_reply(reply))
 
     async def recall_execution(self, key: CallKey) -> Execution | None:
         document = self._recorded.get((store.EXECUTION, _name(key)))
         return None if document is None else codec.load_execution(document)
 
     async def record_execution(self, key: CallKey, execution: Execution) -> None:
-        await self._record(store.EXECUTION, key, codec.dump_execution(execution))
+        self._record(store.EXECUTION, key, codec.dump_execution(execution))
 
     async def node_changed(self, node: Node) -> None:
-        document = codec.dump_node(node)
-        await self._write(lambda session: store.save_node(session, self._context.job_id, node.path, document))
+        document, job_id = codec.dump_node(node), self._context.job_id
+        self._waiting.append(lambda session: store.save_node(session, job_id, node.path, document))
         if node.status not in _UNFINISHED:
             self._finished.add(node.path)
-            phase = f"layer {node.layer}"
-            await asyncio.to_thread(self._context.progress, phase, len(self._finished), None, "nodes")
 
     async def emit(self, event: Event) -> None:
-        await asyncio.to_thread(self._context.emit, event.type.value, event.data, event.key)
+        held = self._context.held
+        self._waiting.append(lambda session: transitions.emit(session, held, event.type.value, event.data, event.key))
+        await self._flush()
+        layer = event.data.get("layer")
+        if layer is not None and self._finished:
+            phase = f"layer {layer}"
+            await asyncio.to_thread(self._context.progress, phase, len(self._finished), None, "nodes")
 
-    async def _record(self, kind: str, key: CallKey, document: codec.JsonObject) -> None:
-        self._recorded[kind, _name(key)] = document
-        await self._write(lambda session: store.record(session, self._context.job_id, kind, _name(key), document))
+    def _record(self, kind: str, key: CallKey, document: codec.JsonObject) -> None:
+        name, job_id = _name(key), self._context.job_id
+        self._recorded[kind, name] = document
+        self._waiting.append(lambda session: store.record(session, job_id, kind, name, document))
 
-    async def _write(self, step: Callable[[Session], None]) -> None:
-        await asyncio.to_thread(self._context.write, step)
+    async def _flush(self) -> None:
+        """Write what waits. Whoever finds nothing waiting still waits for the write that is under way."""
+        async with self._writing:
+            steps, self._waiting = self._waiting, []
+            if steps:
+                await asyncio.to_thread(self._context.write, lambda session: _run(steps, session))
+
+
+def _run(steps: list[Callable[[Session], None]], session: Session) -> None:
+    for step in steps:
+        step(session)
 
 
 def _name(key: CallKey) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
 from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 
+from codetree.engine.values import Price
 from kit.settings import JobSettings, Settings
 
 
@@ -26,11 +28,14 @@ class CodetreeSettings(Settings):
     llm_input_usd_per_million: float | None = Field(default=None, ge=0)
     llm_output_usd_per_million: float | None = Field(default=None, ge=0)
 
+    models_file: Path | None = None
+
     sandbox_url: str = "http://127.0.0.1:8003"
     sandbox_token: SecretStr | None = None
     sandbox_max_attempts: PositiveInt = Field(default=6, le=20)
 
     episode_concurrency: PositiveInt = Field(default=8, le=64)
+    episodes_per_worker: PositiveInt = Field(default=32, le=1024)
 
     @field_validator(
         "llm_base_url",
@@ -38,6 +43,7 @@ class CodetreeSettings(Settings):
         "llm_model",
         "llm_input_usd_per_million",
         "llm_output_usd_per_million",
+        "models_file",
         "sandbox_token",
         mode="before",
     )
@@ -45,6 +51,13 @@ class CodetreeSettings(Settings):
     def _empty_is_not_set(cls, value: Any) -> Any:
         """Compose files pass a variable that nobody set as an empty text."""
         return None if value == "" else value
+
+    @property
+    def llm_price(self) -> Price | None:
+        """What ``llm_model`` costs, if that is known."""
+        if self.llm_input_usd_per_million is None or self.llm_output_usd_per_million is None:
+            return None
+        return Price(self.llm_input_usd_per_million, self.llm_output_usd_per_million)
 
 
 class CodetreeServiceSettings(CodetreeSettings, JobSettings):

@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from codetree.engine.outcome import EpisodeResult
+    from codetree.runtime import Runtime
     from codetree.settings import CodetreeServiceSettings
 
-_CANCEL_CHECK_SECONDS = 0.2
 
-
-def solve(settings: CodetreeServiceSettings, context: JobContext) -> Outcome:
+def solve(runtime: Runtime, settings: CodetreeServiceSettings, context: JobContext) -> Outcome:
     """Run the job's episode. An outage of the sandbox sends the job back to the queue while attempts are left."""
-    result = asyncio.run(_watched(settings, context))
+    result = runtime.run(context, lambda: _episode(runtime, settings, context))
     attempts_left = context.held.attempt < settings.max_attempts
     if result.stop_reason is StopReason.EXECUTOR_ERROR and attempts_left:
         raise TransientError(result.error or "the sandbox is away")
@@ -39,26 +38,14 @@ def _store(context: JobContext, result: EpisodeResult, session: Session) -> None
     store.save_result(session, context.job_id, result)
 
 
-async def _watched(settings: CodetreeServiceSettings, context: JobContext) -> EpisodeResult:
-    """The episode, ended early when its owner cancels it or another attempt took it over."""
-    episode = asyncio.create_task(_episode(settings, context))
-    try:
-        while not episode.done():
-            context.check()
-            await asyncio.wait({episode}, timeout=_CANCEL_CHECK_SECONDS)
-    finally:
-        episode.cancel()
-        await asyncio.wait({episode})
-    return episode.result()
-
-
-async def _episode(settings: CodetreeServiceSettings, context: JobContext) -> EpisodeResult:
+async def _episode(runtime: Runtime, settings: CodetreeServiceSettings, context: JobContext) -> EpisodeResult:
     request = SolveRequest.model_validate(context.spec, strict=False)
     journal = await asyncio.to_thread(DatabaseJournal, context)
     elapsed_seconds = (datetime.now(UTC) - context.started_at).total_seconds()
     try:
-        async with resolve_models(request.models, settings) as pool, sandbox_executor(settings) as executor:
-            spec = build_spec(request, pool, settings)
+        pool = resolve_models(request.weighted_models, runtime.providers)
+        spec = build_spec(request, pool, settings)
+        async with sandbox_executor(settings, client=runtime.sandbox, owner=str(context.job_id)) as executor:
             return await run_episode(
                 spec, llm=pool, executor=executor, journal=journal, elapsed_seconds=elapsed_seconds
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
@@ -76,7 +77,10 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class LLMReply:
-    """What a model answered. ``provider`` says who answered; ``note`` is shown to whoever reads the result."""
+    """What a model answered. ``provider`` says who answered; ``note`` is shown to whoever reads the result.
+
+    ``parameters`` are those in effect: what was sent, after what the endpoint does not understand was left out.
+    """
 
     text: str
     usage: TokenUsage
@@ -87,6 +91,7 @@ class LLMReply:
     note: str | None = None
     attempts: int = 1
     latency_seconds: float = 0.0
+    parameters: dict[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

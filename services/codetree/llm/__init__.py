@@ -3,6 +3,7 @@
 from codetree.llm.offline import OFFLINE_PREFIX, OfflineProvider
 from codetree.llm.openai_compatible import OpenAICompatible
 from codetree.llm.pool import ModelPool, PoolError, resolve_models
+from codetree.llm.providers import Providers
 from codetree.llm.recording import Recording, RecordingError, load_recording, recording_names
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "OfflineProvider",
     "OpenAICompatible",
     "PoolError",
+    "Providers",
     "Recording",
     "RecordingError",
     "load_recording",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from codetree.engine.ports import LLMError, LLMErrorKind
+from codetree.llm.registry import Capabilities
+from codetree.llm.streaming import collect_stream
 from codetree.llm.wire import BadReplyError, error_code, error_message, parse_completion, request_body
 from codetree.transport import (
     ReplyTooLargeError,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Self
 
-    from pydantic import SecretStr
+    from pydantic import JsonValue, SecretStr
 
     from codetree.engine.values import LLMCall, LLMReply
 
@@ -37,6 +39,7 @@ _MAX_MESSAGE_CHARACTERS = 500
 _AUTHENTICATION = frozenset({401, 403})
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
+PLAIN = Capabilities()
 logger = get_logger(__name__)
 
 
@@ -54,6 +57,7 @@ class OpenAICompatible:
         api_key: SecretStr | None = None,
         timeout_seconds: float = 120.0,
         max_attempts: int = 4,
+        key_variable: str = "ASTROLABE_LLM_API_KEY",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._url = _completions_url(base_url)
@@ -61,16 +65,17 @@ class OpenAICompatible:
         self._timeout_seconds = timeout_seconds
         self._max_attempts = max_attempts
         self._sleep = sleep
+        self._key_variable = key_variable
         self._client = patient_client()
 
-    async def complete(self, call: LLMCall) -> LLMReply:
+    async def complete(self, call: LLMCall, capabilities: Capabilities = PLAIN) -> LLMReply:
         """One reply. Raises ``LLMError`` after the last attempt."""
         started, attempts = time.monotonic(), 0
 
         async def attempt() -> LLMReply:
             nonlocal attempts
             attempts += 1
-            return await self._attempt(call)
+            return await self._attempt(call, request_body(call, capabilities))
 
         def on_retry(error: TransientError, number: int) -> None:
             logger.warning("llm.retry", node=call.key.path, turn=call.key.turn, attempt=number, reason=str(error))
@@ -88,10 +93,10 @@ class OpenAICompatible:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _attempt(self, call: LLMCall) -> LLMReply:
+    async def _attempt(self, call: LLMCall, request: dict[str, JsonValue]) -> LLMReply:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response, body = await self._post(call)
+                response, body = await self._post(call, request)
         except TimeoutError as error:
             message = f"{self._url} did not answer within {self._timeout_seconds:g} s"
             raise TransientError(LLMError(LLMErrorKind.TIMEOUT, message, may_be_billed=True)) from error
@@ -104,19 +109,20 @@ class OpenAICompatible:
         except ReplyTooLargeError as error:
             raise LLMError(LLMErrorKind.BAD_REPLY, str(error), may_be_billed=True) from error
         if response.is_success:
-            return self._parse(body, call)
+            return self._parse(collect_stream(body) if request["stream"] else body, call, request)
         raise self._refusal(response, body)
 
-    async def _post(self, call: LLMCall) -> tuple[httpx.Response, bytes]:
+    async def _post(self, call: LLMCall, request: dict[str, JsonValue]) -> tuple[httpx.Response, bytes]:
         headers = {NODE_HEADER: call.key.path, TURN_HEADER: str(call.key.turn)}
         if self._api_key is not None:
             headers["Authorization"] = f"Bearer {self._api_key.get_secret_value()}"
-        async with self._client.stream("POST", self._url, json=request_body(call), headers=headers) as response:
+        async with self._client.stream("POST", self._url, json=request, headers=headers) as response:
             return response, await read_body(response, _MAX_REPLY_BYTES)
 
-    def _parse(self, body: bytes, call: LLMCall) -> LLMReply:
+    def _parse(self, body: bytes, call: LLMCall, request: dict[str, JsonValue]) -> LLMReply:
+        sent = {name: value for name, value in request.items() if name != "messages"}
         try:
-            return parse_completion(body, call, provider=self._url)
+            return replace(parse_completion(body, call, provider=self._url), parameters=sent)
         except BadReplyError as error:
             message = self._scrubbed(str(error))
             raise TransientError(LLMError(LLMErrorKind.BAD_REPLY, message, may_be_billed=True)) from error
@@ -138,8 +144,8 @@ class OpenAICompatible:
 
     def _key_remedy(self) -> str:
         if self._api_key is None:
-            return "No key is configured: set ASTROLABE_LLM_API_KEY"
-        return "The key in ASTROLABE_LLM_API_KEY is not accepted: replace it"
+            return f"No key is configured: set {self._key_variable}"
+        return f"The key in {self._key_variable} is not accepted: replace it"
 
     def _scrubbed(self, text: str) -> str:
         """Endpoints like to repeat the key that they refuse."""

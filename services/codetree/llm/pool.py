@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from codetree.engine.ports import LLM, LLMError, LLMErrorKind
 from codetree.engine.values import ModelSpec, Price
 from codetree.llm.offline import OFFLINE_PREFIX, OfflineProvider
-from codetree.llm.openai_compatible import OpenAICompatible
 from codetree.llm.recording import Recording, RecordingError, load_recording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from codetree.engine.values import LLMCall, LLMReply
-    from codetree.settings import CodetreeSettings
+    from codetree.llm.providers import Providers
 
 _FREE = Price(0.0, 0.0)
 
@@ -27,79 +26,50 @@ class PoolError(ValueError):
         self.field = field
 
 
-class Provider(LLM, Protocol):
-    """An LLM that holds connections."""
+class WeightedName(Protocol):
+    """A model as a request names it."""
 
-    async def aclose(self) -> None: ...
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
 
 
 class ModelPool:
     """Routes each call to its model's provider. ``models`` is what an ``EpisodeSpec`` takes."""
 
-    def __init__(
-        self, models: Sequence[ModelSpec], providers: Mapping[str, Provider], recordings: Sequence[Recording]
-    ) -> None:
+    def __init__(self, models: Sequence[ModelSpec], llms: Mapping[str, LLM], recordings: Sequence[Recording]) -> None:
         self.models = tuple(models)
         self.recordings = tuple(recordings)
-        self._providers = dict(providers)
+        self._llms = dict(llms)
 
     async def complete(self, call: LLMCall) -> LLMReply:
         """Ask the call's model. Raises ``LLMError``."""
-        provider = self._providers.get(call.model)
-        if provider is None:
+        llm = self._llms.get(call.model)
+        if llm is None:
             raise LLMError(LLMErrorKind.UNKNOWN_MODEL, f"model {call.model!r} is not in this episode's pool")
-        return await provider.complete(call)
-
-    async def aclose(self) -> None:
-        """Close every provider once."""
-        for provider in {id(provider): provider for provider in self._providers.values()}.values():
-            await provider.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+        return await llm.complete(call)
 
 
-def resolve_models(requested: Sequence[str], settings: CodetreeSettings) -> ModelPool:
-    """The pool for ``requested`` names: ``offline:<recording>``, or a model of the configured endpoint.
+def resolve_models(requested: Sequence[WeightedName], providers: Providers) -> ModelPool:
+    """The pool for ``requested`` models: ``offline:<recording>``, or what the providers offer.
 
-    None requested means the configured model. Raises ``PoolError``.
+    None requested means the default model. Raises ``PoolError``.
     """
-    names = list(dict.fromkeys(requested)) or [_default_model(settings)]
-    recordings = {name: _recording(name) for name in names if name.startswith(OFFLINE_PREFIX)}
-    online = [name for name in names if name not in recordings]
-    providers: dict[str, Provider] = {name: OfflineProvider(recording) for name, recording in recordings.items()}
-    if online:
-        providers.update(dict.fromkeys(online, _endpoint(settings)))
-    models = [ModelSpec(name, _FREE if name in recordings else _price(name, settings)) for name in names]
-    return ModelPool(models, providers, list(recordings.values()))
-
-
-def _default_model(settings: CodetreeSettings) -> str:
-    if settings.llm_base_url is None or settings.llm_model is None:
-        raise PoolError(
-            "no model is configured and none was asked for: set ASTROLABE_LLM_BASE_URL and ASTROLABE_LLM_MODEL, "
-            f'or ask for "{OFFLINE_PREFIX}<recording>"'
-        )
-    return settings.llm_model
-
-
-def _endpoint(settings: CodetreeSettings) -> OpenAICompatible:
-    if settings.llm_base_url is None:
-        raise PoolError(
-            f'no endpoint is configured: set ASTROLABE_LLM_BASE_URL, or ask only for "{OFFLINE_PREFIX}<recording>"'
-        )
-    try:
-        return OpenAICompatible(
-            settings.llm_base_url,
-            api_key=settings.llm_api_key,
-            timeout_seconds=settings.llm_timeout_seconds,
-            max_attempts=settings.llm_max_attempts,
-        )
-    except ValueError as error:
-        raise PoolError(f"ASTROLABE_LLM_BASE_URL: {error}") from error
+    weights = {model.name: model.weight for model in requested} or {providers.default_model(): 1.0}
+    llms: dict[str, LLM] = {}
+    models, recordings = [], []
+    for name, weight in weights.items():
+        price: Price | None = _FREE
+        if name.startswith(OFFLINE_PREFIX):
+            recordings.append(_recording(name))
+            llms[name] = OfflineProvider(recordings[-1])
+        else:
+            offered = providers.get(name)
+            llms[name], price = offered, offered.price
+        models.append(ModelSpec(name, price, weight))
+    return ModelPool(models, llms, recordings)
 
 
 def _recording(name: str) -> Recording:
@@ -107,12 +77,3 @@ def _recording(name: str) -> Recording:
         return load_recording(name.removeprefix(OFFLINE_PREFIX))
     except RecordingError as error:
         raise PoolError(str(error.args[0])) from error
-
-
-def _price(name: str, settings: CodetreeSettings) -> Price | None:
-    """The settings price one model; another model's price is unknown."""
-    if name != settings.llm_model:
-        return None
-    if settings.llm_input_usd_per_million is None or settings.llm_output_usd_per_million is None:
-        return None
-    return Price(settings.llm_input_usd_per_million, settings.llm_output_usd_per_million)

@@ -12,6 +12,7 @@ from codetree.text import storable, storable_json
 
 if TYPE_CHECKING:
     from codetree.engine.values import LLMCall
+    from codetree.llm.registry import Capabilities
 
 _CHARACTERS_PER_TOKEN = 4
 
@@ -56,17 +57,19 @@ class _Completion(_Lenient):
     usage: JsonValue = None
 
 
-def request_body(call: LLMCall) -> dict[str, JsonValue]:
-    """Fields every compatible server knows; what is not asked for is not sent."""
+def request_body(call: LLMCall, capabilities: Capabilities) -> dict[str, JsonValue]:
+    """What is asked for and understood; nothing else is sent."""
     body: dict[str, JsonValue] = {
         "model": call.model,
         "messages": [{"role": message.role, "content": message.content} for message in call.messages],
-        "max_tokens": call.max_output_tokens,
-        "stream": False,
+        capabilities.max_tokens_field: call.max_output_tokens,
+        "stream": capabilities.stream,
     }
-    if call.temperature is not None:
+    if capabilities.stream:
+        body["stream_options"] = {"include_usage": True}
+    if call.temperature is not None and capabilities.temperature:
         body["temperature"] = call.temperature
-    if call.seed is not None:
+    if call.seed is not None and capabilities.seed:
         body["seed"] = call.seed
     return body
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
 from codetree.engine.answers import DEFAULT_TOLERANCE
@@ -38,6 +38,9 @@ class ToolRequest(Request):
         return source
 
 
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(without_nul)]
+
+
 class LimitsRequest(Request):
     """What the episode may spend; what is left out is not limited."""
 
@@ -55,12 +58,28 @@ class AnswerFormatRequest(Request):
     tolerance: float = Field(default=DEFAULT_TOLERANCE, ge=0, le=1)
 
 
+class ModelRequest(Request):
+    """A model of the pool and its share of the nodes, relative to the others'."""
+
+    name: ModelName
+    weight: float = Field(default=1.0, gt=0, le=1000)
+
+
+def _form(model: object) -> str:
+    return "weighted" if isinstance(model, dict | ModelRequest) else "name"
+
+
+NamedModel = Annotated[
+    Annotated[ModelName, Tag("name")] | Annotated[ModelRequest, Tag("weighted")], Discriminator(_form)
+]
+
+
 class SolveRequest(Request):
     """A task to be solved by writing and running programs."""
 
     task: Text = Field(min_length=1, max_length=32 * 1024, examples=["What is the 100th prime?"])
     tools: list[ToolRequest] = Field(default=[], max_length=32)
-    models: list[Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(without_nul)]] = Field(
+    models: list[NamedModel] = Field(
         default=[], max_length=16, examples=[["offline:demo"]], description="empty: the configured model"
     )
     policy: PolicyRequest = TreePolicyRequest(kind="tree")
@@ -72,6 +91,11 @@ class SolveRequest(Request):
         Annotated[str, StringConstraints(max_length=255), AfterValidator(without_nul)],
     ] = Field(default={}, max_length=32)
     external_id: Text | None = Field(default=None, min_length=1, max_length=255)
+
+    @property
+    def weighted_models(self) -> list[ModelRequest]:
+        """The models with their weights."""
+        return [ModelRequest(name=model) if isinstance(model, str) else model for model in self.models]
 
     @field_validator("tools")
     @classmethod

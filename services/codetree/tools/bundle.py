@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from codetree.engine.values import Program
 
-_TOOLS_FOLDER = "astrolabe_tools"
+TOOLS_FOLDER = "astrolabe_tools"
 _PROGRAM_FILE = "program.py"
 
 
@@ -22,14 +22,20 @@ class Bundle(NamedTuple):
 
 def bundle(program: Program) -> Bundle:
     """A program without tools is started as it is; with tools, the bootstrap loads them and then runs it."""
-    if not program.tools:
+    tools = [tool for tool in program.tools if tool.source]
+    if not tools:
         return Bundle(program.code, {})
-    files = {f"{_TOOLS_FOLDER}/{tool.name}.py": tool.source for tool in program.tools}
-    names = [tool.name for tool in program.tools]
+    files = {f"{TOOLS_FOLDER}/{tool.name}.py": tool.source for tool in tools}
+    names = [tool.name for tool in tools]
     return Bundle(
-        f"{_bootstrap()}\n\nstart({_TOOLS_FOLDER!r}, {names!r}, {_PROGRAM_FILE!r})\n",
+        f"{_bootstrap()}\n\nstart({TOOLS_FOLDER!r}, {names!r}, {_PROGRAM_FILE!r})\n",
         {**files, _PROGRAM_FILE: program.code},
     )
+
+
+def load_tools(program: Program) -> str:
+    """The first step of a session: every public name of the tools."""
+    return "\n".join(f"from {TOOLS_FOLDER}.{tool.name} import *" for tool in program.tools if tool.source)
 
 
 @cache

@@ -6,11 +6,12 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_init, worker_process_init, worker_shutting_down
 
 from kit import log
 from kit.db import make_engine
@@ -18,12 +19,16 @@ from kit.queue import make_celery, task_name
 from kit.worker.run import Handler, run_job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Engine
 
     from kit.settings import JobSettings
 
 _PR_SET_PDEATHSIG = 1
 _CONNECTIONS_PER_CHILD = 4
+_CONNECTIONS_WITH_THREADS = 16
+_STOP_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -33,8 +38,19 @@ class _Child:
     engine: Engine | None = None
 
 
-def serve(service: str, settings: JobSettings, handler: Handler) -> None:
-    """Run the worker until SIGTERM (warm: jobs in hand get some seconds, then their lease runs out)."""
+def serve(
+    service: str,
+    settings: JobSettings,
+    handler: Handler,
+    *,
+    threads: int | None = None,
+    on_stop: Callable[[], None] | None = None,
+) -> None:
+    """Run the worker until SIGTERM (warm: jobs in hand get some seconds, then their lease runs out).
+
+    ``threads``: hold so many jobs at once in this one process, for work that mostly waits; its handler bounds each
+    job's time, which Celery can't do to a thread. ``on_stop`` is called some seconds after SIGTERM, to end the jobs.
+    """
     app = make_celery(settings)
     child = _Child()
     queue = task_name(service)
@@ -52,14 +68,24 @@ def serve(service: str, settings: JobSettings, handler: Handler) -> None:
             raise RuntimeError(msg)
         run_job(child.engine, settings, handler, UUID(job_id))
 
+    def start_process(**_: object) -> None:
+        child.engine = make_engine(settings.database_url.get_secret_value(), _CONNECTIONS_WITH_THREADS)
+
+    def stop(**_: object) -> None:
+        if on_stop is not None:
+            threading.Timer(_STOP_SECONDS, on_stop).start()
+
     worker_process_init.connect(start_child, weak=False)
+    if threads is not None:
+        worker_init.connect(start_process, weak=False)
+    worker_shutting_down.connect(stop, weak=False)
     setup_logging.connect(start_logging, weak=False)
     app.task(name=queue, shared=False)(run)
     app.worker_main(
         [
             "worker",
-            "--pool=prefork",
-            f"--concurrency={settings.worker_concurrency}",
+            "--pool=prefork" if threads is None else "--pool=threads",
+            f"--concurrency={settings.worker_concurrency if threads is None else threads}",
             f"--queues={queue}",
             f"--hostname={service}@%h-{os.getpid()}",
             f"--loglevel={settings.log_level}",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support.models import open_pool
 
 from codetree.assemble import build_spec
 from codetree.engine import DecidedBy, EpisodeResult, NodeStatus, StopReason, run_episode
 from codetree.executor import SandboxExecutor
-from codetree.llm import load_recording, recording_names, resolve_models
+from codetree.llm import load_recording, recording_names
 from codetree.schemas import SolveRequest, SolveResult
 from codetree.settings import CodetreeSettings
 
@@ -17,7 +18,7 @@ from codetree.settings import CodetreeSettings
 async def replayed(name: str, sandbox_url: str) -> EpisodeResult:
     settings = CodetreeSettings(sandbox_url=sandbox_url)
     request = SolveRequest.model_validate(load_recording(name).request)
-    async with resolve_models(request.models, settings) as pool, SandboxExecutor(sandbox_url) as executor:
+    async with open_pool(request.weighted_models, settings) as pool, SandboxExecutor(sandbox_url) as executor:
         return await run_episode(build_spec(request, pool, settings), llm=pool, executor=executor)
 
 

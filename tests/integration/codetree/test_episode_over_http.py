@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 from tests.support.llm_server import llm_server, node_of, program, says
+from tests.support.models import open_pool
 from tests.support.scripted_http import Answer, Asked, ScriptedServer
 
 from codetree.assemble import build_spec, sandbox_executor
 from codetree.engine import EpisodeResult, MemoryJournal, NodeStatus, StopReason, run_episode
-from codetree.llm import resolve_models
 from codetree.schemas import SolveRequest
 from codetree.settings import CodetreeSettings
 
@@ -22,7 +22,7 @@ def configured(server: ScriptedServer, sandbox_url: str, **changes: object) -> C
 
 async def solve(settings: CodetreeSettings, journal: MemoryJournal | None = None, **request: object) -> EpisodeResult:
     asked = SolveRequest.model_validate({"task": "What is 6 * 7?", **request})
-    async with resolve_models(asked.models, settings) as pool, sandbox_executor(settings) as executor:
+    async with open_pool(asked.weighted_models, settings) as pool, sandbox_executor(settings) as executor:
         return await run_episode(build_spec(asked, pool, settings), llm=pool, executor=executor, journal=journal)
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.models import named, open_pool
 
 from codetree.assemble import build_spec
 from codetree.engine import CallKey, LLMCall, LLMError, LLMErrorKind, Message, Price
-from codetree.llm import PoolError, load_recording, resolve_models
+from codetree.llm import PoolError, Providers, load_recording, resolve_models
 from codetree.schemas import SolveRequest
 from codetree.settings import CodetreeSettings
 
@@ -22,18 +23,20 @@ def settings(**given: object) -> CodetreeSettings:
 
 
 def test_nothing_configured_and_nothing_asked_for_says_what_to_do() -> None:
-    with pytest.raises(PoolError, match=r"set ASTROLABE_LLM_BASE_URL and ASTROLABE_LLM_MODEL, or ask for \"offline:"):
-        resolve_models([], settings())
+    with pytest.raises(
+        PoolError, match=r"set ASTROLABE_LLM_BASE_URL and ASTROLABE_LLM_MODEL, or ASTROLABE_MODELS_FILE"
+    ):
+        resolve_models(named(), Providers(settings()))
 
 
 def test_a_model_without_an_endpoint_says_what_to_do() -> None:
     with pytest.raises(PoolError, match="set ASTROLABE_LLM_BASE_URL"):
-        resolve_models(["gpt"], settings())
+        resolve_models(named("gpt"), Providers(settings()))
 
 
 def test_an_unknown_recording_names_those_there_are() -> None:
     with pytest.raises(PoolError, match="no recording 'demos'; there are: demo"):
-        resolve_models(["offline:demos"], settings())
+        resolve_models(named("offline:demos"), Providers(settings()))
 
 
 def test_variables_that_are_empty_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,15 +49,15 @@ def test_variables_that_are_empty_are_not_set(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_the_configured_model_is_the_default_and_the_only_one_with_a_price() -> None:
     priced = settings(**ENDPOINT, llm_input_usd_per_million=1.0, llm_output_usd_per_million=2.0)
-    async with resolve_models([], priced) as pool:
+    async with open_pool(named(), priced) as pool:
         assert [(model.name, model.price) for model in pool.models] == [("m", Price(1.0, 2.0))]
-    async with resolve_models(["m", "other", "m"], priced) as pool:
+    async with open_pool(named("m", "other", "m"), priced) as pool:
         assert [(model.name, model.price) for model in pool.models] == [("m", Price(1.0, 2.0)), ("other", None)]
 
 
 async def test_a_money_limit_without_a_price_names_the_field_and_the_variables() -> None:
     request = SolveRequest.model_validate({"task": "t", "limits": {"money_usd": 1.0}})
-    async with resolve_models([], settings(**ENDPOINT)) as pool:
+    async with open_pool(named(), settings(**ENDPOINT)) as pool:
         with pytest.raises(PoolError, match="no price is known for m; set ASTROLABE_LLM_INPUT_USD") as caught:
             build_spec(request, pool, settings(**ENDPOINT))
     assert caught.value.field == "limits.money_usd"
@@ -62,7 +65,7 @@ async def test_a_money_limit_without_a_price_names_the_field_and_the_variables()
 
 async def test_a_recording_answers_no_task_but_its_own() -> None:
     request = SolveRequest.model_validate({"task": "Another task", "models": ["offline:demo"]})
-    async with resolve_models(request.models, settings()) as pool:
+    async with open_pool(request.weighted_models, settings()) as pool:
         with pytest.raises(PoolError, match="'demo' answers its own task") as caught:
             build_spec(request, pool, settings())
     assert caught.value.field == "task"
@@ -70,7 +73,7 @@ async def test_a_recording_answers_no_task_but_its_own() -> None:
 
 async def test_a_recording_has_no_reply_where_none_was_recorded() -> None:
     call = LLMCall(CallKey("9.9", 1), "offline:demo", (Message("user", "?"),), 10)
-    async with resolve_models(["offline:demo"], settings()) as pool:
+    async with open_pool(named("offline:demo"), settings()) as pool:
         with pytest.raises(LLMError, match=r"recording 'demo' has no reply for node 9.9, turn 1") as caught:
             await pool.complete(call)
     assert caught.value.kind is LLMErrorKind.RECORDING_MISS

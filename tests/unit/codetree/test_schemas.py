@@ -73,7 +73,7 @@ def test_policies(policy: dict[str, Any], programs: int) -> None:
             "policy.tree",
             "112347 programs, more than 512",
         ),
-        ({"models": [""]}, "models.0", "at least 1 character"),
+        ({"models": [""]}, "models.0.name", "at least 1 character"),
         ({"seed": -1}, "seed", "greater than or equal to 0"),
         ({"answer_format": {"type": "float"}}, "answer_format.type", "'number'"),
         ({"labels": {"team": 3}}, "labels.team", "valid string"),
