@@ -7,7 +7,12 @@
 """
 
 from astrolabe.async_client import AsyncClient, AsyncJob
+from astrolabe.batches.async_batch import AsyncBatch
+from astrolabe.batches.handles import Submission
+from astrolabe.batches.models import BatchReceipt, BatchResult, BatchState, BatchStatus, Rejection
+from astrolabe.batches.sync_batch import Batch
 from astrolabe.calls import EPISODES, PLANS, JobKind, JobQuery
+from astrolabe.catalog import GPUS, MODELS, PRICES, Gpu, ModelPreset, Price
 from astrolabe.client import Client, Job
 from astrolabe.config import Config, Service
 from astrolabe.episodes import Episode
@@ -24,14 +29,24 @@ from astrolabe.errors import (
 from astrolabe.models import Event, FieldError, JobState, JobStatus, Progress
 from astrolabe.plans import Estimate, Plan
 from astrolabe.retry import RetryPolicy
+from astrolabe.webhooks import WebhookVerificationError, verify_webhook
 
 __all__ = [
     "EPISODES",
+    "GPUS",
+    "MODELS",
     "PLANS",
+    "PRICES",
     "ApiProblem",
     "AstrolabeError",
+    "AsyncBatch",
     "AsyncClient",
     "AsyncJob",
+    "Batch",
+    "BatchReceipt",
+    "BatchResult",
+    "BatchState",
+    "BatchStatus",
     "Client",
     "Config",
     "ConfigurationError",
@@ -39,6 +54,7 @@ __all__ = [
     "Estimate",
     "Event",
     "FieldError",
+    "Gpu",
     "Job",
     "JobCancelledError",
     "JobFailedError",
@@ -46,11 +62,17 @@ __all__ = [
     "JobQuery",
     "JobState",
     "JobStatus",
+    "ModelPreset",
     "Plan",
+    "Price",
     "Progress",
+    "Rejection",
     "RetryPolicy",
     "Service",
     "ServiceUnreachableError",
+    "Submission",
     "UnexpectedResponseError",
     "WaitTimeoutError",
+    "WebhookVerificationError",
+    "verify_webhook",
 ]

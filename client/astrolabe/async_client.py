@@ -7,19 +7,28 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
+from astrolabe.batches import operations as batch_operations
+from astrolabe.batches.async_batch import AsyncBatch
+from astrolabe.batches.handles import Submission
+from astrolabe.batches.operations import ignore
+from astrolabe.batches.reader import ResultReader
 from astrolabe.calls import EPISODES, PLANS, JobKind, JobQuery
 from astrolabe.config import Config
 from astrolabe.follow import Follower
 from astrolabe.job import JobHandle
-from astrolabe.models import JobState
+from astrolabe.models import Answered, JobState
 from astrolabe.operations import Operations
 from astrolabe.retry import RetryPolicy
 from astrolabe.transport import client_options, request_options
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from types import TracebackType
 
+    from astrolabe.batches.handles import BatchHandle
+    from astrolabe.batches.lines import Line
+    from astrolabe.batches.models import BatchReceipt, BatchResult
+    from astrolabe.catalog import CatalogPart
     from astrolabe.episodes import Episode
     from astrolabe.models import Event
     from astrolabe.operations import Operation, Snapshot, Step
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
     from astrolabe.retry import Outcome
 
 ResultT = TypeVar("ResultT")
+EntryT = TypeVar("EntryT", bound=Answered)
 StateT = TypeVar("StateT", bound=JobState)
 StateT_co = TypeVar("StateT_co", bound=JobState, covariant=True)
 
@@ -40,12 +50,13 @@ class AsyncJob(JobHandle[StateT_co]):
 
     async def refresh(self) -> StateT_co:
         """The job as it stands now."""
-        self.snapshot = await self._client.run(self._client.operations.read(self.kind, self.id))
+        self.snapshot = await self._client.run(self._client.operations.read(self.kind, self.id, self.snapshot))
         return self.state
 
     async def wait(self, timeout_seconds: float | None = None) -> StateT_co:
         """The job with its result. Raises ``JobFailedError``, ``JobCancelledError`` or ``WaitTimeoutError``."""
-        self.snapshot = await self._client.run(self._client.operations.wait(self.kind, self.id, timeout_seconds))
+        operation = self._client.operations.wait(self.kind, self.id, timeout_seconds, self.snapshot)
+        self.snapshot = await self._client.run(operation)
         return self.result()
 
     def events(self, last_event_id: int = 0) -> AsyncIterator[Event]:
@@ -136,6 +147,58 @@ class AsyncClient:
                 follower.closed()
             if follower.doubtful and (await self.run(self.operations.read(job.kind, job.id))).state.ended:
                 return
+
+    async def submit_many(
+        self,
+        kind: JobKind[StateT],
+        requests: Iterable[Line],
+        *,
+        validate_only: bool = False,
+        on_receipt: Callable[[BatchReceipt], None] = ignore,
+    ) -> Submission[AsyncBatch[StateT]]:
+        """Ask for many jobs, in as few batches as their size allows; ``on_receipt`` is told of each when accepted.
+
+        Each request has an ``external_id`` of its own, under which it is done once: what was cut short is finished by
+        submitting it again. Refused lines are in ``rejections`` and stop no other. ``validate_only`` starts nothing.
+        """
+        operation = batch_operations.submit_many(
+            self.operations, kind.service, requests, validate_only=validate_only, on_receipt=on_receipt
+        )
+        receipts = await self.run(operation)
+        batches = tuple(AsyncBatch(self, kind, receipt.id) for receipt in receipts if receipt.id is not None)
+        return Submission(receipts, batches)
+
+    async def batch(self, kind: JobKind[StateT], batch_id: str) -> AsyncBatch[StateT]:
+        """The batch with this id; ``kind`` is ``PLANS`` or ``EPISODES``."""
+        operation = batch_operations.read(self.operations, kind.service, batch_id)
+        return AsyncBatch(self, kind, batch_id, await self.run(operation))
+
+    async def batch_results(
+        self, batch: BatchHandle[StateT], since: str | None = None, *, follow: bool = True
+    ) -> AsyncIterator[BatchResult[StateT]]:
+        """What ``AsyncBatch.results`` gives."""
+        reader = ResultReader(self.operations, batch.kind, batch.id, since, follow=follow)
+        while not reader.ended:
+            if look := reader.look():
+                reader.seen(await self.run(look))
+            await asyncio.sleep(reader.pause_seconds)
+            try:
+                async with self._http.stream(**request_options(self.config, reader.call)) as response:
+                    if not response.is_success:
+                        await response.aread()
+                    if not reader.accept(response):
+                        continue
+                    async for chunk in response.aiter_bytes():
+                        for result in reader.feed(chunk):
+                            yield result
+                    for result in reader.closed():
+                        yield result
+            except httpx.RequestError as error:
+                reader.lost(error)
+
+    async def catalog(self, part: CatalogPart[EntryT]) -> tuple[EntryT, ...]:
+        """Every entry of a part of the planner's catalogue: ``GPUS``, ``MODELS`` or ``PRICES``."""
+        return await self.run(self.operations.catalog(part))
 
     async def run(self, operation: Operation[ResultT]) -> ResultT:
         """Perform an operation."""

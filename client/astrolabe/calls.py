@@ -46,7 +46,7 @@ KINDS: tuple[JobKind[JobState], ...] = (PLANS, EPISODES)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request. ``read_seconds`` is how long the connection may stay silent."""
+    """One HTTP request, with a JSON ``body`` or ready ``content``. ``read_seconds`` may pass in silence."""
 
     service: Service
     method: Literal["GET", "POST"]
@@ -54,6 +54,7 @@ class Call:
     params: Sequence[tuple[str, str]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, object] | None = None
+    content: bytes | None = field(default=None, repr=False)
     read_seconds: float = ANSWER_SECONDS
 
 
@@ -68,11 +69,22 @@ def estimate(request: Mapping[str, object]) -> Call:
     return Call(Service.PLANNER, "POST", "/estimates", body=request)
 
 
-def read_job(kind: JobKind[StateT], job_id: str, wait_seconds: float = 0.0) -> Call:
-    """Read a job, as soon as it has ended or ``wait_seconds`` have passed."""
+def read_catalog(part: str) -> Call:
+    """A part of the planner's catalogue."""
+    return Call(Service.PLANNER, "GET", f"/catalog/{part}")
+
+
+def read_job(kind: JobKind[StateT], job_id: str, wait_seconds: float = 0.0, etag: str | None = None) -> Call:
+    """Read a job, as soon as it has ended or ``wait_seconds`` have passed; 304 when ``etag`` still names it."""
+    return poll(kind.service, _path(kind, job_id), wait_seconds, etag)
+
+
+def poll(service: Service, path: str, wait_seconds: float, etag: str | None) -> Call:
+    """Read what ``?wait=`` and ``If-None-Match`` apply to."""
     wait_seconds = min(wait_seconds, LONGEST_WAIT_SECONDS)
     params = [("wait", f"{wait_seconds:.3f}")] if wait_seconds > 0 else []
-    return Call(kind.service, "GET", _path(kind, job_id), params=params, read_seconds=ANSWER_SECONDS + wait_seconds)
+    headers = {"If-None-Match": etag} if etag else {}
+    return Call(service, "GET", path, params=params, headers=headers, read_seconds=ANSWER_SECONDS + wait_seconds)
 
 
 def cancel_job(kind: JobKind[StateT], job_id: str) -> Call:

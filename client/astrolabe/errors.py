@@ -43,7 +43,10 @@ class UnexpectedResponseError(AstrolabeError):
 
 
 class ApiProblem(AstrolabeError):  # noqa: N818 - named after the RFC's term
-    """An RFC 9457 problem that a service answered. ``errors`` names each wrong field, its value and the remedy."""
+    """An RFC 9457 problem that a service answered. ``errors`` names each wrong field, its value and the remedy.
+
+    ``retry_after_seconds`` is how long a service that is busy, or whose limit was reached, asks to be left alone.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class ApiProblem(AstrolabeError):  # noqa: N818 - named after the RFC's term
         instance: str | None = None,
         request_id: str | None = None,
         errors: Sequence[FieldError] = (),
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(f"{title} (HTTP {status}): {detail}" if detail else f"{title} (HTTP {status})")
         self.status = status
@@ -64,6 +68,7 @@ class ApiProblem(AstrolabeError):  # noqa: N818 - named after the RFC's term
         self.instance = instance
         self.request_id = request_id
         self.errors = tuple(errors)
+        self.retry_after_seconds = retry_after_seconds
 
     @property
     def slug(self) -> str:
@@ -85,9 +90,10 @@ class JobCancelledError(JobFailedError):
 
 
 class WaitTimeoutError(AstrolabeError, TimeoutError):
-    """The job had not ended in time; it goes on."""
+    """The job or batch had not ended in time; it goes on."""
 
-    def __init__(self, job_id: str, timeout_seconds: float) -> None:
-        super().__init__(f"Job {job_id} had not ended after {timeout_seconds:g} s; it goes on.")
+    def __init__(self, job_id: str, timeout_seconds: float, *, noun: str = "Job") -> None:
+        super().__init__(f"{noun} {job_id} had not ended after {timeout_seconds:g} s; it goes on.")
+        self.noun = noun
         self.job_id = job_id
         self.timeout_seconds = timeout_seconds

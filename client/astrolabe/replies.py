@@ -6,10 +6,11 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from astrolabe.errors import ApiProblem, UnexpectedResponseError
 from astrolabe.models import Answered, Event, FieldError, Many
+from astrolabe.retry import retry_after_seconds
 
 if TYPE_CHECKING:
     import httpx
@@ -46,6 +47,7 @@ def problem_of(response: httpx.Response) -> ApiProblem:
         instance=body.instance,
         request_id=body.request_id,
         errors=body.errors,
+        retry_after_seconds=retry_after_seconds(response),
     )
 
 
@@ -74,9 +76,21 @@ def read_model(service: Service, response: httpx.Response, model: type[ModelT]) 
     try:
         return model.model_validate(body), body
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UnexpectedResponseError(service, _address(response), f"{where}: {first['msg']}") from error
+        raise _unlike(service, response, error) from error
+
+
+def read_list(service: Service, response: httpx.Response, model: type[ModelT]) -> tuple[ModelT, ...]:
+    """The JSON array in a successful response, each of its elements as ``model``."""
+    try:
+        return TypeAdapter(tuple[model, ...]).validate_json(response.content)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise _unlike(service, response, error) from error
+
+
+def _unlike(service: Service, response: httpx.Response, error: ValidationError) -> UnexpectedResponseError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return UnexpectedResponseError(service, _address(response), f"{where}: {first['msg']}".removeprefix(": "))
 
 
 def read_event(service: Service, url: str, event: ServerSentEvent) -> Event:

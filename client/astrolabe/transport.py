@@ -31,5 +31,6 @@ def request_options(config: Config, call: Call) -> dict[str, Any]:
         "params": httpx.QueryParams(list(call.params)),
         "headers": dict(call.headers),
         "json": call.body,
+        "content": call.content,
         "timeout": httpx.Timeout(call.read_seconds, connect=_CONNECT_SECONDS),
     }

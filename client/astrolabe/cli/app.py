@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from astrolabe.cli import estimates, jobs, plans, solve
+from astrolabe.cli import batches, catalog, estimates, jobs, plans, solve
 from astrolabe.cli.failures import ExitCode, report
 from astrolabe.cli.session import Session
 from astrolabe.config import Service
@@ -20,6 +20,8 @@ _HELP = """Ask Astrolabe's planner and codetree services.
 Exit codes: 0 done; 1 the job failed or was cancelled, or there is no feasible plan or no answer; \
 2 the command or the request is wrong; 3 the time is up, the job goes on; 4 the service does not answer; \
 130 interrupted, the job goes on.
+
+Complete commands with the Tab key: `astrolabe --install-completion`, once, in bash, zsh or fish.
 """
 
 
@@ -40,6 +42,8 @@ app.command("plan")(plans.plan)
 app.command("solve")(solve.solve)
 app.command("estimate")(estimates.estimate)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(batches.app, name="batch")
+app.add_typer(catalog.app, name="catalog")
 
 
 def _print_version(wanted: bool) -> None:

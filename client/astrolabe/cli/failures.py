@@ -71,11 +71,13 @@ def _lines(error: AstrolabeError) -> Iterator[str]:
     if not isinstance(error, ApiProblem):
         yield line(str(error), limit=1000)
         if isinstance(error, WaitTimeoutError):
-            yield from how_to_go_on(error.job_id)
+            yield from how_to_go_on(error.job_id, error.noun)
         return
     yield line(error.title if error.errors else str(error), limit=1000)
     for wrong in error.errors:
         yield f"  {_field(wrong)}"
+    if error.retry_after_seconds is not None:
+        yield f"  try again in {error.retry_after_seconds:.0f} s"
     if _may_pass(error.status) and error.request_id:
         yield f"  request id: {line(error.request_id)}"
 
@@ -86,15 +88,17 @@ def _field(error: FieldError) -> str:
     return f"{line(error.field)}: {line(error.message)}{value}{remedy}"
 
 
-def how_to_go_on(job_id: str) -> tuple[str, str]:
-    """How to come back to a job that is left running."""
-    return f"  watch it:  astrolabe jobs watch {job_id}", f"  cancel it: astrolabe jobs cancel {job_id}"
+def how_to_go_on(job_id: str, noun: str = "Job") -> tuple[str, str]:
+    """How to come back to a job or batch that is left running."""
+    watch = f"jobs watch {job_id}" if noun == "Job" else f"batch results {job_id} --wait"
+    cancel = f"jobs cancel {job_id}" if noun == "Job" else f"batch cancel {job_id}"
+    return f"  watch it:  astrolabe {watch}", f"  cancel it: astrolabe {cancel}"
 
 
-def exit_interrupted(job_id: str) -> typer.Exit:
-    """Say that the job outlives this command."""
+def exit_interrupted(job_id: str, noun: str = "Job") -> typer.Exit:
+    """Say that the job or batch outlives this command."""
     console = notices()
-    console.print(Text(f"Interrupted; job {job_id} goes on."))
-    for text in how_to_go_on(job_id):
+    console.print(Text(f"Interrupted; {noun.lower()} {job_id} goes on."))
+    for text in how_to_go_on(job_id, noun):
         console.print(Text(text))
     return typer.Exit(ExitCode.INTERRUPTED)

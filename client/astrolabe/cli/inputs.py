@@ -29,6 +29,20 @@ def read_request(source: str) -> dict[str, Any]:
     return request
 
 
+def read_lines(source: str) -> list[bytes]:
+    """The lines of NDJSON in the file ``source`` or standard input, or the elements of a JSON array as such."""
+    name = "standard input" if source == STANDARD_INPUT else source
+    text = _read(source, name)
+    if not text.lstrip().startswith("["):
+        return text.encode().split(b"\n")
+    try:
+        return [json.dumps(request, ensure_ascii=False).encode() for request in json.loads(text)]
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"{name}: line {error.lineno}, column {error.colno}: {error.msg}; is it JSON?") from error
+    except RecursionError as error:
+        raise BadInputError(f"{name}: nested too deeply for requests.") from error
+
+
 def _read(source: str, name: str) -> str:
     try:
         data = sys.stdin.buffer.read() if source == STANDARD_INPUT else Path(source).read_bytes()

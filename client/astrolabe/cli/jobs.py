@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from astrolabe.calls import KINDS, JobQuery
+from astrolabe.calls import JobQuery
 from astrolabe.cli.failures import ExitCode, report
+from astrolabe.cli.finding import find, kinds_of
 from astrolabe.cli.inputs import read_labels
-from astrolabe.cli.options import AsJson, Timeout, print_json
+from astrolabe.cli.options import AsJson, OfService, Timeout, print_json
 from astrolabe.cli.outcomes import finish, show
 from astrolabe.cli.session import Waiting, session_of, wait_for
-from astrolabe.config import Service
-from astrolabe.errors import ApiProblem, AstrolabeError, ServiceUnreachableError
+from astrolabe.errors import AstrolabeError
 from astrolabe.models import JobStatus
 from astrolabe.render.console import output
 from astrolabe.render.jobs import print_jobs, print_state
@@ -24,12 +23,12 @@ from astrolabe.render.jobs import print_jobs, print_state
 if TYPE_CHECKING:
     from astrolabe.async_client import AsyncClient, AsyncJob
     from astrolabe.calls import JobKind
+    from astrolabe.config import Service
     from astrolabe.models import JobState
 
 app = typer.Typer(help="List, show, watch and cancel jobs.", no_args_is_help=True)
 
 JobId = Annotated[UUID, typer.Argument(metavar="JOB", help="The job's id.")]
-OfService = Annotated[Service | None, typer.Option("--service", help="Ask this service only.")]
 _PAGE_SIZE = 200
 
 
@@ -46,7 +45,7 @@ def list_jobs(
     query = JobQuery(status or (), read_labels(label or []), page_size=min(limit, _PAGE_SIZE))
 
     async def work(client: AsyncClient) -> list[tuple[str, list[JobState] | AstrolabeError]]:
-        return [(kind.service, await _newest(client, kind, query, limit)) for kind in _kinds(service)]
+        return [(kind.service, await _newest(client, kind, query, limit)) for kind in kinds_of(service)]
 
     answers = session_of(context).run(work)
     found = [[(name, job) for job in jobs] for name, jobs in answers if isinstance(jobs, list)]
@@ -115,20 +114,5 @@ def cancel_job(context: typer.Context, job_id: JobId, service: OfService = None,
         print_state(output(), state)
 
 
-def _kinds(service: Service | None) -> list[JobKind[JobState]]:
-    return [kind for kind in KINDS if service in {None, kind.service}]
-
-
 async def _find(client: AsyncClient, job_id: UUID, service: Service | None) -> AsyncJob[JobState]:
-    """The job, from whichever service has it. A service that is away matters only if no other has it."""
-    errors: list[ApiProblem | ServiceUnreachableError] = []
-    for kind in _kinds(service):
-        try:
-            return await client.job(kind, str(job_id))
-        except ServiceUnreachableError as error:
-            errors.insert(0, error)
-        except ApiProblem as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            errors.append(error)
-    raise errors[0]
+    return await find(service, lambda kind: client.job(kind, str(job_id)))

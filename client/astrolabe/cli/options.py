@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from astrolabe.config import Service
+
 RequestSource = Annotated[str, typer.Argument(metavar="REQUEST.json", help="The request; `-` reads standard input.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end and show the result.")]
+OfService = Annotated[Service | None, typer.Option("--service", help="Ask this service only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the raw JSON only.")]
 Timeout = Annotated[
     float | None,
@@ -16,6 +19,6 @@ Timeout = Annotated[
 ]
 
 
-def print_json(body: dict[str, Any]) -> None:
+def print_json(body: dict[str, Any] | list[dict[str, Any]]) -> None:
     """The service's own JSON."""
     typer.echo(json.dumps(body, indent=2, ensure_ascii=False))

@@ -145,3 +145,55 @@ STARTED = (2, "job.started", {"attempt": 1})
 PROGRESS = (3, "job.progress", {"phase": "cost", "completed": 120, "total": 480, "unit": "strategies"})
 NODE = (4, "node.finished", {"path": "1", "status": "failed", "model": "offline:demo", "error": "ValueError: no route"})
 SUCCEEDED = (5, "job.succeeded", {"status": "succeeded"})
+
+
+BATCH = "0193c5a0-7a4e-7c31-8a33-00000000ba7c"
+BATCH_PATH = f"/batches/{BATCH}"
+BATCH_LINKS = {"self": BATCH_PATH, "results": f"{BATCH_PATH}/results", "cancel": f"{BATCH_PATH}/cancel"}
+
+
+def receipt(accepted: int, *rejections: dict[str, Any], duplicates: int = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "id": BATCH,
+        "status": "running",
+        "total": accepted + duplicates + len(rejections),
+        "accepted": accepted,
+        "duplicates": duplicates,
+        "rejected": len(rejections),
+        "rejections": list(rejections),
+        "links": BATCH_LINKS,
+        "created_at": "2026-11-24T10:00:00Z",
+        **more,
+    }
+
+
+def rejection(line: int, external_id: str) -> dict[str, Any]:
+    error = {"field": "cluster.gpu", "message": "is unknown", "value": "a1oo", "remedy": "use a100-80gb-sxm"}
+    detail = "cluster.gpu: is unknown"
+    problem = {
+        "type": "urn:astrolabe:problem:invalid-request",
+        "title": "Invalid request",
+        "status": 422,
+        "detail": detail,
+    }
+    return {"line": line, "external_id": external_id, "problem": {**problem, "errors": [error]}}
+
+
+def batch(status: str = "finished", **counts: int) -> dict[str, Any]:
+    states = ("queued", "running", "cancelling", "succeeded", "failed", "cancelled")
+    return {
+        "id": BATCH,
+        "status": status,
+        "total": sum(counts.values()),
+        "accepted": sum(counts.values()),
+        "duplicates": 0,
+        "rejected": 0,
+        "counts": {state: counts.get(state, 0) for state in states},
+        "created_at": "2026-11-24T10:00:00Z",
+        "finished_at": "2026-11-24T10:01:00Z" if status == "finished" else None,
+        "links": BATCH_LINKS,
+    }
+
+
+def result(cursor: int, job_document: dict[str, Any]) -> dict[str, Any]:
+    return {"cursor": str(cursor), "job": job_document}

@@ -56,6 +56,11 @@ def stream(*events: tuple[int, str, dict[str, Any]], end: Literal["close", "cut"
     return Reply(200, "".join([": hello\n\n", *parts]).encode(), {"Content-Type": "text/event-stream"}, end)
 
 
+def json_lines(*documents: object, end: Literal["close", "cut", "silence"] = "close") -> Reply:
+    body = "".join(f"{json.dumps(document)}\n" for document in documents).encode()
+    return Reply(200, body, {"Content-Type": "application/jsonl"}, end)
+
+
 NO_ANSWER = Reply(end="cut", answers=False)
 SILENCE = Reply(end="silence", answers=False)
 
@@ -112,7 +117,7 @@ class ScriptedService:
         url = urlsplit(handler.path)
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        seen = Seen(handler.command, url.path, parse_qsl(url.query), headers, json.loads(body) if body else None)
+        seen = Seen(handler.command, url.path, parse_qsl(url.query), headers, _read(body, headers.get("content-type")))
         with self._lock:
             self.seen.append(seen)
             reply = self._next(handler.command, url.path)
@@ -128,6 +133,13 @@ class ScriptedService:
         if not script:
             return problem(404, "not-found", f"nothing is scripted for {method} {path}")
         return script.pop(0) if len(script) > 1 else script[0]
+
+
+def _read(body: bytes, media_type: str | None) -> Any:
+    """JSON; of newline-delimited JSON the lines, those that are not JSON as they are."""
+    if media_type != "application/x-ndjson":
+        return json.loads(body) if body else None
+    return [json.loads(line) if line.startswith(b"{") else line for line in body.splitlines()]
 
 
 class _Server(ThreadingHTTPServer):

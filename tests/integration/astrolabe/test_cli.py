@@ -7,35 +7,15 @@ import pytest
 from tests.integration.astrolabe import samples
 from tests.integration.astrolabe.samples import CREATED, NODE, PROGRESS, STARTED, SUCCEEDED
 from tests.integration.astrolabe.scripted_service import Reply, ScriptedService, answer, problem, stream
-from typer.testing import CliRunner
-
-from astrolabe.cli import app
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from typer.testing import Result
+    from tests.integration.astrolabe.conftest import Cli
 
 PLAN_EVENTS = f"{samples.PLAN_PATH}/events"
 SOLVE_EVENTS = f"{samples.SOLVE_PATH}/events"
 ENDED = stream(CREATED, STARTED, PROGRESS, SUCCEEDED)
-
-
-class Cli:
-    """The command line, pointed at the scripted service."""
-
-    def __init__(self, url: str) -> None:
-        self.environment = {"ASTROLABE_PLANNER_URL": url, "ASTROLABE_CODETREE_URL": url}
-
-    def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
-        result: Result = CliRunner().invoke(app, arguments, input=stdin, env=self.environment)
-        assert "Traceback" not in result.output
-        return result
-
-
-@pytest.fixture
-def cli(service: ScriptedService) -> Cli:
-    return Cli(service.url)
 
 
 @pytest.fixture

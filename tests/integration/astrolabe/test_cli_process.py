@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.astrolabe import samples
 from tests.integration.astrolabe.samples import CREATED, PROGRESS, STARTED
-from tests.integration.astrolabe.scripted_service import ScriptedService, answer, stream
+from tests.integration.astrolabe.scripted_service import SILENCE, ScriptedService, answer, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +103,38 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(service: ScriptedSe
     assert f"astrolabe jobs cancel {samples.JOB}" in stderr
     assert "Traceback" not in stderr
     assert service.requests("POST", f"{samples.PLAN_PATH}/cancel") == []
+
+
+def test_ctrl_c_leaves_a_batch_running_and_says_how_to_go_on(service: ScriptedService) -> None:
+    service.on("POST", "/batches", answer(samples.receipt(1), 202))
+    service.on("GET", samples.BATCH_PATH, SILENCE)
+    with subprocess.Popen(
+        command("batch", "submit", "-", "--wait"),
+        env=environment(service.url),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write("{}")
+        process.stdin.close()
+        process.stdin = None
+        assert service.silent.acquire(timeout=_SECONDS)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=_SECONDS)
+    assert process.returncode == 130
+    assert f"Interrupted; batch {samples.BATCH} goes on." in stderr
+    assert f"astrolabe batch cancel {samples.BATCH}" in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize(("words", "offered"), [("astrolabe ba", "batch"), ("astrolabe catalog pr", "prices")])
+def test_the_shell_completes_commands(words: str, offered: str) -> None:
+    position = str(len(words.split()) - 1)
+    variables = {**os.environ, "_ASTROLABE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": position}
+    result = run(command(), variables)
+    assert result.stdout.split() == [offered]
 
 
 def test_an_answer_the_encoding_lacks_is_shown_all_the_same(service: ScriptedService) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import TypeAdapter
 from rich.console import Console
 from tests.integration.astrolabe import samples
 
 from astrolabe import Episode, Event, FieldError, JobState, JobStatus, Plan
+from astrolabe.batches.models import BatchCounts, BatchReceipt, BatchState, BatchStatus, Rejection
+from astrolabe.catalog import Gpu, ModelPreset, Price
 from astrolabe.episodes import Node, Usage, Vote
 from astrolabe.models import Answered, JobPage, Progress
 from astrolabe.plans import (
@@ -28,8 +31,11 @@ from astrolabe.plans import (
 from astrolabe.render.plans import print_estimates, print_plan
 from codetree import schemas as codetree
 from kit import problems
+from kit.batches import views as batches
+from kit.batches.lines import Rejection as ServiceRejection
 from kit.jobs import states
 from kit.jobs.web import views
+from planner import catalog
 from planner import schemas as planner
 from planner.engine import inputs, outputs
 
@@ -57,6 +63,9 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
         (Node, codetree.Node),
         (Vote, codetree.Vote),
         (Usage, codetree.UsageView),
+        (BatchReceipt, batches.BatchReport),
+        (BatchState, batches.BatchView),
+        (Rejection, ServiceRejection),
     ],
 )
 def test_every_field_the_client_reads_is_one_the_service_has(ours: type[Answered], theirs: type[Any]) -> None:
@@ -69,9 +78,34 @@ def test_the_states_of_a_job_are_the_same() -> None:
     }
 
 
+def test_the_states_of_a_batch_are_the_same() -> None:
+    assert set(BatchStatus) == set(get_args(batches.BatchStatus))
+    assert set(BatchCounts.model_fields) == set(states.JobStatus)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (Gpu, list(catalog.gpus().values())),
+        (ModelPreset, list(catalog.models().values())),
+        (Price, list(catalog.prices())),
+    ],
+)
+def test_the_whole_catalogue_is_read(ours: type[Answered], theirs: list[Any]) -> None:
+    answered = TypeAdapter(list[Any]).dump_python(theirs, mode="json")
+    read = [ours.model_validate(entry) for entry in answered]
+    assert read
+    assert all(ours.model_fields.keys() <= entry.keys() for entry in answered)
+
+
 @pytest.mark.parametrize(
     ("sample", "schema"),
-    [(samples.job("queued"), views.JobView), (samples.failed_episode(), views.JobView)],
+    [
+        (samples.job("queued"), views.JobView),
+        (samples.failed_episode(), views.JobView),
+        (samples.receipt(2, samples.rejection(2, "b")), batches.BatchReport),
+        (samples.batch("running", queued=2), batches.BatchView),
+    ],
 )
 def test_samples_are_what_services_answer(sample: dict[str, Any], schema: type[Any]) -> None:
     schema.model_validate(sample)
