@@ -14,6 +14,8 @@ from sandbox.confinement import Confinement
 from sandbox.jail.faults import CannotConfineError
 from sandbox.settings import SandboxSettings
 
+TOLD = ("backend", "backend_version", "tier", "host_uid", "landlock_abi", "memory", "proc", "python")
+
 
 def main() -> int:
     """Run the command line; the exit status."""
@@ -32,15 +34,15 @@ async def check(settings: SandboxSettings) -> int:
     """Print whether a probe jail held, and if not what to do: 0 or 1."""
     confinement = Confinement(settings)
     try:
-        jailer = await confinement.check()
+        await confinement.check()
+        facts = confinement.describe()
     except CannotConfineError as fault:
         sys.stdout.write(f"sandbox: cannot confine: {fault.reason}\nremedy: {fault.remedy}\n")
         return 1
     finally:
-        confinement.close()
-    facts = jailer.describe()
-    told = ", ".join(f"{name} {facts[name]}" for name in ("backend_version", "host_uid", "memory", "proc", "python"))
-    sys.stdout.write(f"sandbox: this host can confine ({told}; interpreter {jailer.layout.interpreter.executable})\n")
+        await confinement.close()
+    told = ", ".join(f"{name} {facts[name]}" for name in TOLD)
+    sys.stdout.write(f"sandbox: this host can confine ({told})\n")
     return 0
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import httpx
+
 from kit.web import create_app
-from sandbox import api
+from sandbox import api, api_sessions, fusion
 from sandbox.confinement import Confinement
 from sandbox.gate import Gate
 from sandbox.jail.faults import CannotConfineError
+from sandbox.runner import Collection
+from sandbox.service import Service
+from sandbox.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,21 +30,32 @@ def build_app(settings: SandboxSettings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gate = Gate(settings.sandbox_concurrency, settings.sandbox_queue_size, settings.sandbox_queue_seconds)
-        app.state.service = api.Service(settings, confinement, gate)
-        with contextlib.suppress(CannotConfineError):  # logged; told to every caller and by /readyz
-            await confinement.check()
-        yield
-        confinement.close()
+        async with httpx.AsyncClient(trust_env=False, follow_redirects=False) as http:
+            app.state.service = _service(settings, confinement, http)
+            with contextlib.suppress(CannotConfineError):  # logged; told to every caller and by /readyz
+                await confinement.check()
+            yield
+            await app.state.service.sessions.close()
+            await confinement.close()
 
     async def confines() -> object:
-        return (await confinement.check()).describe()
+        await confinement.check()
+        return confinement.describe()
 
     return create_app(
         service="sandbox",
         title="Astrolabe sandbox",
         settings=settings,
-        routers=[api.router],
+        routers=[api.router, api_sessions.router, fusion.router],
         readiness={"confinement": confines},
         lifespan=lifespan,
     )
+
+
+def _service(settings: SandboxSettings, confinement: Confinement, http: httpx.AsyncClient) -> Service:
+    collection = Collection(
+        settings.sandbox_collect_files, settings.sandbox_collect_bytes, settings.sandbox_collect_seconds
+    )
+    gate = Gate(settings.sandbox_concurrency, settings.sandbox_queue_size, settings.sandbox_queue_seconds)
+    sessions = Sessions(settings.sandbox_max_sessions, collection, settings.sandbox_result_bytes)
+    return Service(settings, confinement, gate, sessions, http)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from typing import TYPE_CHECKING
 
 from kit.log import get_logger
 from kit.problems import Problem
 from sandbox.jail.faults import CannotConfineError
-from sandbox.jail.requirements import PROBE, prepare_cgroups, prepare_jailer, remedy_for
+from sandbox.jail.requirements import PROBE, check_tier, prepare_cgroups, prepare_jailer, remedy_for
 from sandbox.limits import resolve
+from sandbox.pool import Pool
 from sandbox.runner import Collection, Outcome, Program, execute
 
 if TYPE_CHECKING:
+    from sandbox.backend import Backend
     from sandbox.jail.cgroup import CGroups
-    from sandbox.jail.jailer import Jailer
     from sandbox.settings import SandboxSettings
 
 _FRESH_SECONDS = 2.0
@@ -25,35 +25,36 @@ logger = get_logger(__name__)
 
 
 class Confinement:
-    """Holds the jailer, once a probe showed that its jails hold."""
+    """Holds the backend and its pool, once a probe showed that its jails hold."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
-        self._jailer: Jailer | None = None
+        self._pool: Pool | None = None
+        self._proven = False
         self._cgroups: CGroups | None = None
         self._fault: CannotConfineError | None = None
 
-    async def check(self) -> Jailer:
+    async def check(self) -> Pool:
         """Run a probe jail, unless one ran just now. Raises :class:`CannotConfineError`."""
         async with self._lock:
             if time.monotonic() - self._checked_at > _FRESH_SECONDS:
                 try:
-                    self._jailer, self._fault = await self._proven(), None
+                    await self._prove()
                 except CannotConfineError as fault:
-                    self._jailer, self._fault = None, fault
+                    self._fault, self._proven = fault, False
                     logger.error("cannot confine", reason=fault.reason, remedy=fault.remedy)  # noqa: TRY400
                 self._checked_at = time.monotonic()
-        if self._jailer is None:
+        if self._fault is not None or self._pool is None:
             assert self._fault is not None  # noqa: S101 - one of the two is always set by now
             raise self._fault
-        return self._jailer
+        return self._pool
 
-    async def jailer(self) -> Jailer:
-        """The jailer for a run; while there is none, the 503 problem that says why."""
-        if self._jailer is not None:
-            return self._jailer
+    async def pool(self) -> Pool:
+        """Where jails for runs come from; while nothing confines, the 503 problem that says why."""
+        if self._pool is not None and self._proven:
+            return self._pool
         try:
             return await self.check()
         except CannotConfineError as fault:
@@ -65,32 +66,57 @@ class Confinement:
                 headers={"Retry-After": "30"},
             ) from fault
 
-    def close(self) -> None:
+    def describe(self) -> dict[str, object]:
+        """What confines a run; nothing before a probe held."""
+        return self._pool.backend.describe() if self._pool is not None else {}
+
+    async def close(self) -> None:
         """Give back what the service itself holds on the host."""
+        if self._pool is not None:
+            await self._pool.close()
+            await self._pool.backend.close()
         if self._cgroups is not None:
             self._cgroups.close()
 
-    async def _proven(self) -> Jailer:
-        """A jailer whose probe found no hole: with a fresh /proc, or without where the host masks its own."""
-        if self._jailer is not None:
-            await probe(self._jailer, self._settings)
-            return self._jailer
-        self._cgroups = self._cgroups or prepare_cgroups(self._settings)
-        jailer = await asyncio.to_thread(prepare_jailer, self._settings, fresh_proc=True, cgroups=self._cgroups)
+    async def _prove(self) -> None:
+        """Have a pool whose backend's probe found no hole."""
+        if self._pool is None:
+            self._pool = await self._first_pool()
+        else:
+            await probe(self._pool, self._settings)
+        self._fault, self._proven = None, True
+        self._pool.open()
+
+    async def _first_pool(self) -> Pool:
+        """Bubblewrap's with a fresh /proc, or without where the host masks its own."""
+        settings = self._settings
+        self._cgroups = self._cgroups or prepare_cgroups(settings)
+        backend = await asyncio.to_thread(prepare_jailer, settings, fresh_proc=True, cgroups=self._cgroups)
         try:
-            await probe(jailer, self._settings)
+            return await self._tried(backend)
         except CannotConfineError as fault:
             if "mount proc" not in fault.reason:
                 raise
-            jailer = dataclasses.replace(jailer, layout=dataclasses.replace(jailer.layout, fresh_proc=False))
-            await probe(jailer, self._settings)
-        return jailer
+        backend = await asyncio.to_thread(prepare_jailer, settings, fresh_proc=False, cgroups=self._cgroups)
+        return await self._tried(backend)
+
+    async def _tried(self, backend: Backend) -> Pool:
+        pool = Pool(backend, self._settings.sandbox_pool_size, resolve({}, self._settings))
+        try:
+            await probe(pool, self._settings)
+            check_tier(backend.describe(), self._settings)
+        except BaseException:
+            await backend.close()
+            raise
+        return pool
 
 
-async def probe(jailer: Jailer, settings: SandboxSettings) -> None:
+async def probe(pool: Pool, settings: SandboxSettings) -> None:
     """Run a program in a real jail that looks for holes. Raises :class:`CannotConfineError` for any."""
-    limits = resolve({}, settings)
-    outcome = await execute(jailer, Program(PROBE), limits, Collection(0, 0, settings.sandbox_collect_seconds))
+    program, collection = Program(PROBE), Collection(0, 0, settings.sandbox_collect_seconds)
+    outcome = await execute(
+        pool, program, resolve({}, settings), collection, result_bytes=settings.sandbox_result_bytes
+    )
     if outcome.verdict.status != "ok":
         said = _said(outcome)
         raise CannotConfineError(f"a probe jail failed: {said}", remedy_for(said))

@@ -11,16 +11,25 @@ from kit.problems import FieldError, invalid_request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.settings import LimitSettings
+    from sandbox.settings import LimitSettings, SandboxSettings
 
 # Address space is not memory: an interpreter with threads reserves far more than it touches. Where memory is counted
 # otherwise, this only stops reservations that could never be used.
 ADDRESS_SPACE_HEADROOM_BYTES = 4 << 30
+LEAST_MEMORY_BYTES = 16 << 20
 OPEN_FILES = 256
 STACK_BYTES = 8 << 20
 
 RLimit = tuple[str, int, int]
 """Name in :mod:`resource`, soft limit, hard limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long a session may be idle, and may last."""
+
+    idle_seconds: float
+    total_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,46 @@ def resolve(requested: Mapping[str, float | None], settings: LimitSettings) -> L
     if errors:
         raise invalid_request(errors)
     return Limits(**chosen)  # type: ignore[arg-type]  # the settings and the schema give each field its own type
+
+
+def resolve_in_session(requested: Mapping[str, float | None], fixed: Limits, settings: LimitSettings) -> Limits:
+    """The limits of one execution in a session: what is fixed for the session's life cannot be asked for anew."""
+    errors = [
+        FieldError(
+            field=f"limits.{name}",
+            message="is fixed for a session's whole life",
+            value=requested[name],
+            remedy="give it in POST /sessions",
+        )
+        for name in ("memory_bytes", "processes", "disk_bytes")
+        if requested.get(name) is not None
+    ]
+    if errors:
+        raise invalid_request(errors)
+    own = {field.name: getattr(fixed, field.name) for field in fields(Limits)}
+    return resolve(own | {name: value for name, value in requested.items() if value is not None}, settings)
+
+
+def clamp(requested: Mapping[str, float], settings: LimitSettings) -> Limits:
+    """As :func:`resolve`, but what is over its maximum is lowered to it, and what is under the least is raised."""
+    within = {name: min(value, getattr(settings, f"sandbox_max_{name}")) for name, value in requested.items()}
+    if "memory_bytes" in within:
+        within["memory_bytes"] = max(within["memory_bytes"], LEAST_MEMORY_BYTES)
+    return resolve(within, settings)
+
+
+def resolve_lifetime(idle: float | None, total: float | None, settings: SandboxSettings) -> Lifetime:
+    """A session's lifetime, filled and checked as limits are."""
+    chosen, errors = {}, []
+    for name, value in (("idle_seconds", idle), ("total_seconds", total)):
+        most = getattr(settings, f"sandbox_max_session_{name}")
+        chosen[name] = getattr(settings, f"sandbox_default_session_{name}") if value is None else value
+        if chosen[name] > most:
+            remedy = f"ask for at most {most}, or raise ASTROLABE_SANDBOX_MAX_SESSION_{name.upper()}"
+            errors.append(FieldError(field=name, message=f"is over the maximum of {most}", value=value, remedy=remedy))
+    if errors:
+        raise invalid_request(errors)
+    return Lifetime(**chosen)
 
 
 def rlimits(limits: Limits, *, memory_is_counted: bool) -> list[RLimit]:

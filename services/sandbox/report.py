@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from sandbox.jail.faults import JailStartError
+from sandbox.guest.values import nested_too_deep
+from sandbox.jail.faults import GuestProtocolError, JailStartError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from pydantic import JsonValue
 
-    from sandbox.jail.process import JailProcess
+    from sandbox.backend import Jail
 
-    Frames = Callable[[], Awaitable[tuple[bytes, bytes] | None]]
+
+_MAX_FRAMES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Answer:
     ran_out_of_memory: bool = False
 
 
-async def read_end(jail: JailProcess) -> Ended | None:
+async def read_end(jail: Jail) -> Ended | None:
     """Wait for the guest's report that the program ended; None when the guest itself is gone."""
     frame = await jail.frame()
     if frame is None:
@@ -59,17 +60,23 @@ async def read_end(jail: JailProcess) -> Ended | None:
     kind, payload = frame
     if kind == b"X":
         raise JailStartError(payload.decode(errors="replace"))
-    wait_status, user, system, peak_bytes = map(int, payload.split())
+    try:
+        wait_status, user, system, peak_bytes = map(int, payload.split())
+        os.waitstatus_to_exitcode(wait_status)
+    except (ValueError, OverflowError):
+        raise GuestProtocolError("its report cannot be read") from None
     return Ended(wait_status, (user + system) / 1e6, peak_bytes)
 
 
-async def collected_files(jail: JailProcess, timeout_seconds: float) -> list[CollectedFile]:
+async def collected_files(jail: Jail, timeout_seconds: float) -> list[CollectedFile]:
     """The files the guest sends, until it says there are no more or the time is up."""
     files: list[CollectedFile] = []
     try:
         async with asyncio.timeout(timeout_seconds):
             while (frame := await jail.frame()) and frame[0] != b"D":
                 files.append(_collected(*frame))
+                if len(files) > _MAX_FRAMES:
+                    raise GuestProtocolError("it sends files without end")
     except TimeoutError:
         files.append(CollectedFile("*", 0, omitted="collecting_took_too_long"))
     return files
@@ -77,8 +84,11 @@ async def collected_files(jail: JailProcess, timeout_seconds: float) -> list[Col
 
 def _collected(kind: bytes, payload: bytes) -> CollectedFile:
     if kind == b"O":
-        reason, size_bytes, path = payload.split(b" ", 2)
-        return CollectedFile(path.decode(errors="replace"), int(size_bytes), omitted=reason.decode())
+        try:
+            reason, size_bytes, path = payload.split(b" ", 2)
+            return CollectedFile(path.decode(errors="replace"), int(size_bytes), omitted=reason.decode("ascii"))
+        except ValueError:
+            raise GuestProtocolError("what it says of a file cannot be read") from None
     end = 4 + int.from_bytes(payload[:4], "big")
     path, content = payload[4:end], payload[end:]
     try:
@@ -101,8 +111,10 @@ def parse_result(written: bytes) -> Answer:
 
 
 def _json(text: bytes) -> JsonValue:
-    """Strict JSON that can be sent on as strict JSON: no NaN, no infinity, no half of a surrogate pair."""
+    """Strict JSON that can be sent on as strict JSON: no NaN, no infinity, no half of a surrogate pair, no abyss."""
     value: JsonValue = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    if nested_too_deep(value):
+        raise ValueError("nested too deep")
     if b"\\ud" in text.lower():
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value

@@ -1,4 +1,4 @@
-"""One execution from end to end: jail, job, watch, verdict."""
+"""One execution from end to end: a jail from the pool, the job, the watch, the verdict."""
 
 from __future__ import annotations
 
@@ -8,34 +8,39 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandbox.jail.faults import JailStartError
-from sandbox.jail.process_tree import ProcessTree
+from sandbox.jail.faults import GuestProtocolError, JailStartError
 from sandbox.limits import rlimits
 from sandbox.paths import pattern_expression
 from sandbox.report import Ended, collected_files, parse_result, read_end
+from sandbox.tools import Connection, ToolBroker
 from sandbox.verdict import Evidence, Verdict, judge
+from sandbox.watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from pydantic import JsonValue
 
-    from sandbox.jail.counted import Counter
-    from sandbox.jail.jailer import Jailer
-    from sandbox.jail.process import JailProcess
+    from sandbox.backend import Jail
     from sandbox.limits import Limits
+    from sandbox.pool import Pool
     from sandbox.report import CollectedFile
-    from sandbox.verdict import Stop
-
-_SAMPLING_SECONDS = 0.05
+    from sandbox.tools import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is to be run: source, standard input, input files and the patterns of files wanted back."""
+    """What is to be run: source, standard input, input files, the patterns of files wanted back, the tools it may call.
+
+    ``figures``: whether matplotlib figures left open are wanted as PNG files.
+    """
 
     code: str
     stdin: str = ""
     files: list[tuple[str, bytes]] = field(default_factory=list)
     collect: list[str] = field(default_factory=list)
+    figures: bool = False
+    tools: ToolBroker = field(default_factory=ToolBroker.none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,15 @@ class Collection:
     files: int
     total_bytes: int
     seconds: float
+
+    def wanted(self, patterns: Sequence[str], *, figures: bool = False) -> dict[str, object]:
+        """As PID 1 of a jail is told."""
+        patterns = [*patterns, *(["figure-*.png"] if figures else [])]
+        return {
+            "patterns": [pattern_expression(pattern) for pattern in patterns],
+            "files": self.files,
+            "total_bytes": self.total_bytes,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,109 +77,103 @@ class Outcome:
     cpu_ms: float = 0.0
     max_rss_bytes: int | None = None
     oom_killed: bool = False
+    tool_calls: list[ToolCall] = field(default_factory=list)
 
 
-async def execute(jailer: Jailer, program: Program, limits: Limits, collection: Collection) -> Outcome:
+async def execute(
+    pool: Pool, program: Program, limits: Limits, collection: Collection, *, result_bytes: int
+) -> Outcome:
     """Run ``program`` in a jail of its own and say how it ended. Cancelling kills it.
 
-    A jail that does not come up is the status ``sandbox_error``: nothing ran.
+    A jail that does not come up, or that is not to be believed, is the status ``sandbox_error``.
     """
     try:
-        with contextlib.ExitStack() as held:
-            group = held.enter_context(jailer.cgroups.run_group(limits)) if jailer.cgroups else None
-            async with jailer.start(limits) as jail:
-                if group:
-                    await group.enclose(jail, jailer.start_seconds)
-                else:
-                    await jail.ready(jailer.start_seconds)
-                await jail.submit(_job(jailer, program, limits, collection))
-                return await _Run(jail, limits, collection, group or ProcessTree(jail.init_pid)).outcome()
-    except (JailStartError, OSError) as error:
+        jail = await pool.take(limits)
+        try:
+            job = one_shot_job(program, limits, collection, result_bytes, memory_is_counted=pool.memory_is_counted)
+            calls = bool(program.tools.specs)
+            started = time.perf_counter()
+            await jail.submit(job, limits, result_bytes=result_bytes, calls=calls)
+            async with _serving_tools(jail, program.tools):
+                return await _watched(jail, program, limits, collection, started)
+        finally:
+            await jail.close()
+    except (JailStartError, GuestProtocolError, OSError) as error:
         return Outcome(Verdict("sandbox_error", str(error)))
 
 
-def _job(jailer: Jailer, program: Program, limits: Limits, collection: Collection) -> dict[str, object]:
+def one_shot_job(
+    program: Program, limits: Limits, collection: Collection, result_bytes: int, *, memory_is_counted: bool
+) -> dict[str, object]:
+    """The job as PID 1 of a jail takes it."""
     return {
+        "session": False,
         "code": program.code,
         "stdin": program.stdin,
         "files": program.files,
-        "rlimits": rlimits(limits, memory_is_counted=jailer.cgroups is not None),
-        "result_bytes": jailer.result_bytes,
-        "collect": {
-            "patterns": [pattern_expression(pattern) for pattern in program.collect],
-            "files": collection.files,
-            "total_bytes": collection.total_bytes,
-        },
+        "figures": program.figures,
+        "tools": program.tools.as_told_to_guest(),
+        "disk_bytes": limits.disk_bytes,
+        "rlimits": rlimits(limits, memory_is_counted=memory_is_counted),
+        "result_bytes": result_bytes,
+        "collect": collection.wanted(program.collect, figures=program.figures),
     }
 
 
-class _Run:
-    """One run while it is watched."""
+@contextlib.asynccontextmanager
+async def _serving_tools(jail: Jail, tools: ToolBroker) -> AsyncIterator[None]:
+    if jail.calls is None:
+        yield
+        return
+    serving = asyncio.create_task(tools.serve(Connection(jail.calls)))
+    try:
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
 
-    def __init__(self, jail: JailProcess, limits: Limits, collection: Collection, counter: Counter) -> None:
-        self._jail = jail
-        self._limits = limits
-        self._collection = collection
-        self._counter = counter
-        self._stop: Stop | None = None
 
-    async def outcome(self) -> Outcome:
-        started = time.perf_counter()
-        ended = await self._ended()
-        wall_ms = (time.perf_counter() - started) * 1000
-        files = await collected_files(self._jail, self._collection.seconds) if ended else []
-        self._jail.kill()
-        await self._jail.finished()
-        return self._concluded(ended, files, wall_ms)
+async def _watched(jail: Jail, program: Program, limits: Limits, collection: Collection, started: float) -> Outcome:
+    watch = Watch(jail, limits)
+    ended = await watch.until(read_end(jail))
+    wall_ms = (time.perf_counter() - started) * 1000
+    files = await collected_files(jail, collection.seconds) if ended else []
+    jail.kill()
+    await jail.finished()
+    return _concluded(jail, watch, limits, ended, files, wall_ms, program.tools.calls)
 
-    async def _ended(self) -> Ended | None:
-        """The guest's report, unless a limit is broken first; then ``_stop`` says which."""
-        report = asyncio.create_task(read_end(self._jail))
-        stops = [asyncio.create_task(self._output_exceeded()), asyncio.create_task(self._use_exceeded())]
-        waits = {report, *stops}
-        try:
-            done, _ = await asyncio.wait(waits, timeout=self._limits.wall_seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-        if report in done:
-            return report.result()
-        self._stop = next((stop.result() for stop in stops if stop in done), "wall")
-        return None
 
-    async def _output_exceeded(self) -> Stop:
-        await self._jail.output_exceeded.wait()
-        return "output"
-
-    async def _use_exceeded(self) -> Stop:
-        while True:
-            await asyncio.sleep(_SAMPLING_SECONDS)
-            used = self._counter.counted()
-            if used.oom_kills or used.peak_bytes > self._limits.memory_bytes:
-                return "memory"
-            if used.cpu_seconds >= self._limits.cpu_seconds:
-                return "cpu"
-
-    def _concluded(self, ended: Ended | None, files: list[CollectedFile], wall_ms: float) -> Outcome:
-        jail, used = self._jail, self._counter.counted()
-        if jail.stdout.truncated or jail.stderr.truncated:
-            self._stop = self._stop or "output"
-        answer = parse_result(bytes(jail.result.data))
-        cpu_seconds = max(used.cpu_seconds, ended.cpu_seconds if ended else jail.cpu_seconds)
-        wait_status = ended.wait_status if ended else None
-        evidence = Evidence(self._stop, wait_status, used.oom_kills, cpu_seconds, answer.ran_out_of_memory)
-        return Outcome(
-            verdict=judge(evidence, self._limits),
-            stdout=bytes(jail.stdout.data),
-            stderr=bytes(jail.stderr.data),
-            stdout_truncated=jail.stdout.truncated,
-            stderr_truncated=jail.stderr.truncated,
-            result_given=answer.given,
-            result=answer.value,
-            files=files,
-            wall_ms=wall_ms,
-            cpu_ms=cpu_seconds * 1000,
-            max_rss_bytes=max(used.peak_bytes, ended.peak_bytes if ended else 0) or None,
-            oom_killed=bool(used.oom_kills),
-        )
+def _concluded(
+    jail: Jail,
+    watch: Watch,
+    limits: Limits,
+    ended: Ended | None,
+    files: list[CollectedFile],
+    wall_ms: float,
+    tool_calls: list[ToolCall],
+) -> Outcome:
+    used = watch.used()
+    answer = parse_result(bytes(jail.result.data))
+    cpu_seconds = max(used.cpu_seconds, ended.cpu_seconds if ended else 0.0)
+    evidence = Evidence(
+        watch.stop_or_truncated(),
+        ended.wait_status if ended else None,
+        used.oom_kills,
+        cpu_seconds,
+        answer.ran_out_of_memory,
+    )
+    return Outcome(
+        verdict=judge(evidence, limits),
+        stdout=bytes(jail.stdout.data),
+        stderr=bytes(jail.stderr.data),
+        stdout_truncated=jail.stdout.truncated,
+        stderr_truncated=jail.stderr.truncated,
+        result_given=answer.given,
+        result=answer.value,
+        files=files,
+        wall_ms=wall_ms,
+        cpu_ms=cpu_seconds * 1000,
+        max_rss_bytes=max(used.peak_bytes, ended.peak_bytes if ended else 0) or None,
+        oom_killed=bool(used.oom_kills),
+        tool_calls=tool_calls,
+    )

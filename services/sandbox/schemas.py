@@ -1,9 +1,11 @@
-"""What ``POST /executions`` takes and answers."""
+"""What ``POST /executions`` takes and answers, and the sessions'."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import keyword
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -17,12 +19,12 @@ from pydantic import (
     model_validator,
 )
 
+from sandbox.limits import LEAST_MEMORY_BYTES
 from sandbox.paths import check_input_path, check_pattern
 
 MAX_FILES = 256
 Encoding = Literal["utf-8", "base64"]
 Status = Literal["ok", "error", "timeout", "memory_exceeded", "output_exceeded", "killed", "sandbox_error"]
-SMALLEST_MEMORY_BYTES = 16 << 20
 
 
 class Strict(BaseModel):
@@ -63,10 +65,60 @@ class RequestedLimits(Strict):
 
     wall_seconds: PositiveFloat | None = None
     cpu_seconds: PositiveFloat | None = None
-    memory_bytes: Annotated[int, Field(ge=SMALLEST_MEMORY_BYTES)] | None = None
+    memory_bytes: Annotated[int, Field(ge=LEAST_MEMORY_BYTES)] | None = None
     processes: PositiveInt | None = None
     output_bytes: PositiveInt | None = None
     disk_bytes: Annotated[int, Field(ge=4096)] | None = None
+
+
+def refuse_conflicts(paths: list[str]) -> None:
+    """Raise ValueError for a path given twice, or given as a file and needed as a folder."""
+    folders = {path[:index] for path in paths for index, letter in enumerate(path) if letter == "/"}
+    for index, path in enumerate(paths):
+        if path in paths[:index]:
+            raise ValueError(f"files.{index}.path: {path!r} is given twice; give each path once")
+        if path in folders:
+            raise ValueError(f"files.{index}.path: {path!r} is both a file and a folder; rename one")
+
+
+class RequestedTool(Strict):
+    """A function of the program that the service carries out by asking ``url``, which the program never sees."""
+
+    name: str = Field(max_length=64, examples=["search"])
+    url: str = Field(max_length=2048, pattern=r"^https?://", examples=["http://127.0.0.1:9100/tools/search"])
+    headers: dict[str, str] = Field(default={}, max_length=16, description="sent to `url`, such as its credentials")
+    parameters: dict[str, JsonValue] = Field(
+        default={},
+        description="JSON Schema of an object; the order of its `properties` is that of positional arguments",
+    )
+    description: str = Field(default="", max_length=10_000)
+    timeout_seconds: PositiveFloat = 10.0
+    max_calls: PositiveInt = 20
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_function(cls, name: str) -> str:
+        if not name.isidentifier() or keyword.iskeyword(name) or name == "final_answer":
+            raise ValueError(f"{name!r} cannot be the name of a function; use a Python identifier")
+        return name
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_are_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if (
+                not name.replace("-", "").isalnum()
+                or not name.isascii()
+                or not value.isascii()
+                or not value.isprintable()
+            ):
+                raise ValueError(f"{name!r} is not a header of ASCII text; rename it or encode its value")
+        return headers
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """The properties' names, in order."""
+        properties = self.parameters.get("properties")
+        return tuple(properties) if isinstance(properties, dict) else ()
 
 
 class ExecutionRequest(Strict):
@@ -78,6 +130,18 @@ class ExecutionRequest(Strict):
     limits: RequestedLimits = RequestedLimits()
     collect: list[str] = Field(default=[], max_length=32, examples=[["*.png", "out/**"]])
 
+    figures: bool = Field(default=False, description="return matplotlib figures left open as figure-1.png and so on")
+    tools: list[RequestedTool] = Field(default=[], max_length=64)
+    session: str | None = Field(default=None, max_length=64, description="run it in this session, see POST /sessions")
+
+    @field_validator("tools")
+    @classmethod
+    def _tools_have_names_of_their_own(cls, tools: list[RequestedTool]) -> list[RequestedTool]:
+        names = [tool.name for tool in tools]
+        if len(set(names)) < len(names):
+            raise ValueError("two tools have the same name; rename one")
+        return tools
+
     @field_validator("collect")
     @classmethod
     def _patterns_stay_inside(cls, patterns: list[str]) -> list[str]:
@@ -85,13 +149,7 @@ class ExecutionRequest(Strict):
 
     @model_validator(mode="after")
     def _paths_do_not_conflict(self) -> Self:
-        paths = [file.path for file in self.files]
-        folders = {path[:index] for path in paths for index, letter in enumerate(path) if letter == "/"}
-        for index, path in enumerate(paths):
-            if path in paths[:index]:
-                raise ValueError(f"files.{index}.path: {path!r} is given twice; give each path once")
-            if path in folders:
-                raise ValueError(f"files.{index}.path: {path!r} is both a file and a folder; rename one")
+        refuse_conflicts([file.path for file in self.files])
         return self
 
 
@@ -126,14 +184,35 @@ class Isolation(BaseModel):
 
     backend: str
     backend_version: str
+    tier: Literal["standard", "hardened"] = Field(description="hardened: control groups and Landlock as well")
     namespaces: list[str]
     host_uid: int
     seccomp: bool
+    landlock_abi: int = Field(description="0 where the kernel has none, or it is off")
     network: str
     proc: Literal["fresh", "none"]
-    memory: Literal["cgroup-v1", "cgroup-v2", "rlimit"]
-    processes: Literal["cgroup-v1", "cgroup-v2", "rlimit"]
+    memory: Literal["cgroup-v1", "cgroup-v2", "rlimit", "container"]
+    processes: Literal["cgroup-v1", "cgroup-v2", "rlimit", "container"]
+    inodes: int = Field(description="files and folders each writable file system may hold")
     python: str
+    preloaded: list[str]
+
+
+class ToolCallMade(BaseModel):
+    """One call of a tool."""
+
+    name: str
+    ok: bool
+    milliseconds: float
+    error: str | None
+
+
+class SessionState(BaseModel):
+    """The session after an execution in it. ``ended``: there is nothing left to run in."""
+
+    id: str
+    state: Literal["idle", "ended"]
+    reason: str | None
 
 
 class ExecutionAnswer(BaseModel):
@@ -151,3 +230,50 @@ class ExecutionAnswer(BaseModel):
     files: list[OutputFile]
     usage: Usage
     isolation: Isolation
+    tool_calls: list[ToolCallMade]
+    session: SessionState | None
+
+
+class SessionRequest(Strict):
+    """What a session may use for as long as it lasts, and what lies in its working directory at the start."""
+
+    limits: RequestedLimits = RequestedLimits()
+    files: list[InputFile] = Field(default=[], max_length=MAX_FILES)
+    idle_seconds: PositiveFloat | None = None
+    total_seconds: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _paths_do_not_conflict(self) -> Self:
+        refuse_conflicts([file.path for file in self.files])
+        return self
+
+
+class SessionLimits(BaseModel):
+    """The limits in force."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    memory_bytes: int
+    processes: int
+    output_bytes: int
+    disk_bytes: int
+
+
+class SessionAnswer(BaseModel):
+    """An open session. ``expires_at``: when it ends if nothing more is run in it."""
+
+    id: str
+    state: Literal["idle", "busy"]
+    created_at: datetime
+    expires_at: datetime
+    idle_seconds: float
+    total_seconds: float
+    executions: int
+    limits: SessionLimits
+    isolation: Isolation
+
+
+class SessionList(BaseModel):
+    """The caller's open sessions, oldest first."""
+
+    sessions: list[SessionAnswer]

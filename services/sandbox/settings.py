@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretSt
 from kit.settings import Settings, is_loopback
 
 MEBIBYTE = 1 << 20
+_LOOPBACK_ORIGINS = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 
 
 def _twice_the_cores() -> int:
@@ -54,7 +55,18 @@ class SandboxSettings(LimitSettings):
     sandbox_uid: PositiveInt = 64001
     sandbox_python: Path | None = None
     sandbox_bubblewrap: str = "bwrap"
+    sandbox_backend: Literal["bubblewrap", "docker"] = "bubblewrap"
     sandbox_cgroups: Literal["auto", "off", "required"] = "auto"
+    sandbox_landlock: Literal["auto", "off", "required"] = "auto"
+    sandbox_least_tier: Literal["standard", "hardened"] = "standard"
+    sandbox_preload: list[str] = Field(default=[])
+    sandbox_pool_size: NonNegativeInt = Field(default_factory=_twice_the_cores)
+    sandbox_template_jails: PositiveInt = 5000
+
+    sandbox_docker_host: str | None = None
+    sandbox_docker_image: str = "astrolabe-sandbox"
+    sandbox_docker_runtime: str | None = None
+    sandbox_docker_seccomp: Path | None = None
 
     sandbox_concurrency: PositiveInt = Field(default_factory=_twice_the_cores)
     sandbox_queue_size: NonNegativeInt = 64
@@ -64,14 +76,39 @@ class SandboxSettings(LimitSettings):
     sandbox_tmp_bytes: PositiveInt = 64 * MEBIBYTE
     sandbox_shm_bytes: PositiveInt = 64 * MEBIBYTE
     sandbox_result_bytes: PositiveInt = MEBIBYTE
+    sandbox_inodes: PositiveInt = 16384
     sandbox_collect_files: PositiveInt = 32
     sandbox_collect_bytes: PositiveInt = 8 * MEBIBYTE
     sandbox_collect_seconds: PositiveFloat = 5.0
+
+    sandbox_max_sessions: NonNegativeInt = 32
+    sandbox_default_session_idle_seconds: PositiveFloat = 300.0
+    sandbox_max_session_idle_seconds: PositiveFloat = 3600.0
+    sandbox_default_session_total_seconds: PositiveFloat = 3600.0
+    sandbox_max_session_total_seconds: PositiveFloat = 86400.0
+
+    sandbox_tool_origins: list[str] | None = None
+    sandbox_max_tool_seconds: PositiveFloat = 60.0
+    sandbox_max_tool_calls: PositiveInt = 100
 
     @field_validator("sandbox_token")
     @classmethod
     def _an_empty_token_is_none(cls, token: SecretStr | None) -> SecretStr | None:
         return token if token is not None and token.get_secret_value() else None
+
+    @field_validator("sandbox_preload")
+    @classmethod
+    def _preloaded_are_modules(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise ValueError(f"ASTROLABE_SANDBOX_PRELOAD: {name!r} is not the name of a Python module")
+        return names
+
+    def tool_origins(self) -> list[str]:
+        """Where tools may live: as set; else loopback in development, and nowhere in production."""
+        if self.sandbox_tool_origins is not None:
+            return self.sandbox_tool_origins
+        return [*_LOOPBACK_ORIGINS] if self.profile == "development" else []
 
     @model_validator(mode="after")
     def _only_loopback_in_development_goes_without_a_token(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,15 +18,16 @@ from tests.support.launcher import clean_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ELSEWHERE = "ASTROLABE_TEST_SANDBOX_URL"
 SECRET = "planted-secret-0c31f7"
 _ADDRESS = re.compile(r"running on (http://127\.0\.0\.1:(\d+))")
 
 
 @dataclass
 class Service:
-    """A running ``python -m sandbox``."""
+    """A running ``python -m sandbox``; ``process`` is None when it runs elsewhere, in a container say."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None
     port: int
     client: httpx.Client
     log: list[str]
@@ -37,16 +39,39 @@ class Service:
         body: dict[str, Any] = answer.json()
         return body
 
-    def jail_pids(self) -> list[int]:
-        """The processes the service has started and not yet reaped."""
+    def jails(self) -> list[int]:
+        """PID 1 of every jail there is, waiting or running: below the service come bubblewrap, a template, and these."""
         return [
-            int(pid)
-            for thread in Path(f"/proc/{self.process.pid}/task").iterdir()
-            for pid in (thread / "children").read_text().split()
+            jail
+            for bubblewrap in _children(self.pid)
+            for template in _children(bubblewrap)
+            for jail in _children(template)
         ]
 
+    def program_pids(self) -> list[int]:
+        """Every process of a program that is alive, or not yet reaped. None are seen of a service that runs elsewhere."""
+        return [pid for jail in self.jails() for pid in _descendants(jail)]
+
     def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process is not None else 0
+
+
+@contextmanager
+def sandbox_under_test(**environment: str) -> Iterator[Service]:
+    """The service the security suite is run against: one of its own, or the one at ``ASTROLABE_TEST_SANDBOX_URL``."""
+    url = os.environ.get(ELSEWHERE)
+    if url is None:
+        with running_sandbox(**environment) as service:
+            yield service
+        return
+    token = os.environ.get("ASTROLABE_TEST_SANDBOX_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with httpx.Client(base_url=url, timeout=60, headers=headers) as client:
+        yield Service(None, httpx.URL(url).port or 80, client, [])
 
 
 @contextmanager
@@ -86,3 +111,18 @@ def _address(process: subprocess.Popen[str], log: list[str]) -> tuple[str, int]:
 def _drain(process: subprocess.Popen[str], log: list[str]) -> None:
     assert process.stderr is not None
     log.extend(process.stderr)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _descendants(pid: int) -> list[int]:
+    found = _children(pid)
+    for child in found:
+        found += _children(child)
+    return found

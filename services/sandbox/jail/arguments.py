@@ -1,4 +1,8 @@
-"""bubblewrap's command line: all a run sees of the machine, an interpreter and its libraries."""
+"""bubblewrap's command line for the template: all a jail sees of the machine, an interpreter and its libraries.
+
+A jail is forked from the template and adds, in namespaces of its own, what can be written: see
+:mod:`sandbox.guest.confine`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ if TYPE_CHECKING:
     from sandbox.jail.interpreter import Interpreter
 
 BOX = "/box"
-GUEST = "/guest.pyc"
+GUEST = "/guest.zip"
 JAIL_UID = 1000
 NAMESPACES = ("user", "mount", "pid", "ipc", "uts", "cgroup", "net")
 PASSWD = f"sandbox:x:{JAIL_UID}:{JAIL_UID}:sandbox:{BOX}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
@@ -24,7 +28,7 @@ ENVIRONMENT = {
     "PYTHONIOENCODING": "utf-8",
     "MPLBACKEND": "Agg",
     "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108 - the jail's own tmpfs
-    # Libraries size their pools by the machine's cores, which are not the run's.
+    # Libraries size their pools by the machine's cores, which are not the run's; and a template must have one thread.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -36,44 +40,54 @@ _SHARED_ETC = ("ld.so.cache", "alternatives", "fonts", "localtime")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What is the same for every jail of this service. Sizes are in bytes; ``guest`` is compiled."""
+    """What is the same for every jail of this service. Sizes are in bytes; ``guest`` is the packed archive.
+
+    ``inodes``: files and folders each writable file system may hold. ``landlock``: use it where the kernel has it.
+    """
 
     bubblewrap: Path
     interpreter: Interpreter
     guest: bytes
     fresh_proc: bool
+    landlock: bool
+    preload: tuple[str, ...]
     tmp_bytes: int
     shm_bytes: int
+    inodes: int
+
+    def readable(self) -> list[str]:
+        """What programs may read and execute."""
+        return ["/usr", *(f"/{name}" for name in _LINKED_INTO_USR), *map(str, self.interpreter.outside_usr())]
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """Descriptors bubblewrap and the guest inherit, by number: contents to read, and the guest's two channels."""
+    """Descriptors bubblewrap and the template inherit, by number: contents to read, and where jails are asked for."""
 
     seccomp: int
     guest: int
     passwd: int
     group: int
-    control: int
-    result: int
+    nursery: int
+    settings: int
 
 
-def command_line(layout: Layout, disk_bytes: int, descriptors: Descriptors) -> list[str]:
-    """The whole command: confinement, file system, environment, and the guest as PID 1."""
+def command_line(layout: Layout, descriptors: Descriptors) -> list[str]:
+    """The whole command: confinement, file system, environment, and the template as PID 1."""
     return [
         str(layout.bubblewrap),
         *_confinement(descriptors.seccomp),
         *_system(layout.interpreter),
         *_etc(descriptors),
-        *_writable(layout, disk_bytes),
+        *_mount_points(layout),
         *_environment(),
         "--",
         str(layout.interpreter.executable),
         "-I",
         "-B",
         GUEST,
-        str(descriptors.control),
-        str(descriptors.result),
+        str(descriptors.nursery),
+        str(descriptors.settings),
     ]
 
 
@@ -82,7 +96,7 @@ def _confinement(seccomp: int) -> list[str]:
         *(f"--unshare-{name}" for name in NAMESPACES if name != "mount"),  # which bubblewrap always makes
         "--uid", str(JAIL_UID), "--gid", str(JAIL_UID), "--cap-drop", "ALL",
         "--die-with-parent", "--new-session",
-        # The guest is PID 1: it ends every straggler, and no bubblewrap is left for the host's init to reap.
+        # The template is PID 1: its end is the end of every jail, and no bubblewrap is left for the host to reap.
         "--as-pid-1",
         "--seccomp", str(seccomp),
     ]  # fmt: skip
@@ -96,8 +110,8 @@ def _system(interpreter: Interpreter) -> list[str]:
             arguments += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             arguments += ["--ro-bind", str(path), str(path)]
-    if not interpreter.prefix.is_relative_to("/usr"):
-        arguments += ["--ro-bind", str(interpreter.prefix), str(interpreter.prefix)]
+    for prefix in interpreter.outside_usr():
+        arguments += ["--ro-bind", str(prefix), str(prefix)]
     return arguments
 
 
@@ -112,16 +126,14 @@ def _etc(descriptors: Descriptors) -> list[str]:
     return arguments
 
 
-def _writable(layout: Layout, disk_bytes: int) -> list[str]:
-    """Whatever can be written has a size. What bubblewrap leaves under / and /dev has none, so it is closed."""
+def _mount_points(layout: Layout) -> list[str]:
+    """Where each jail mounts its own sized file systems. Here nothing can be written at all."""
     return [
         *(["--proc", "/proc"] if layout.fresh_proc else []),
         "--dev", "/dev",
-        "--perms", "1777", "--size", str(layout.shm_bytes), "--tmpfs", "/dev/shm",  # noqa: S108
-        "--perms", "1777", "--size", str(layout.tmp_bytes), "--tmpfs", "/tmp",  # noqa: S108
-        "--size", str(disk_bytes), "--tmpfs", BOX,
+        "--dir", "/tmp", "--dir", BOX,  # noqa: S108
         "--remount-ro", "/dev", "--remount-ro", "/",
-        "--chdir", BOX,
+        "--chdir", "/",
     ]  # fmt: skip
 
 

@@ -6,19 +6,16 @@ it runs in, and one group a run below that. Where it may not, :func:`open_cgroup
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from sandbox.jail.counted import Counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
-    from sandbox.jail.process import JailProcess
     from sandbox.limits import Limits
 
 Version = Literal["cgroup-v1", "cgroup-v2"]
@@ -27,55 +24,41 @@ _CONTROLLERS = ("memory", "pids", "cpuacct")
 
 
 class RunGroup:
-    """The group of one run, as a context: made on entry, removed on exit, when its processes must be gone."""
+    """The group of one run: made before its jail, removed when the jail's processes are gone."""
 
-    def __init__(self, version: Version, folders: dict[str, Path], limits: Limits) -> None:
-        self._version = version
+    def __init__(self, groups: CGroups, folders: dict[str, Path], limits: Limits) -> None:
+        self._groups = groups
         self._folders = folders
-        self._limits = limits
-
-    def __enter__(self) -> Self:
+        self._limits: Limits | None = None
         try:
-            for folder in set(self._folders.values()):
+            for folder in set(folders.values()):
                 folder.mkdir()
-            for file, value in self._values():
-                file.write_text(str(value))
+            self.set_limits(limits)
         except OSError:
-            self._remove()
+            self.remove()
             raise
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._remove()
+    def set_limits(self, limits: Limits) -> None:
+        """Hold the group to ``limits`` from now on."""
+        old, self._limits = self._limits, limits
+        if old is not None and (old.memory_bytes, old.processes) == (limits.memory_bytes, limits.processes):
+            return
+        values = list(self._values(limits))
+        if old is not None and limits.memory_bytes > old.memory_bytes:
+            values.reverse()  # version 1 wants memory never above memory and swap
+        for file, value in values:
+            file.write_text(str(value))
 
-    async def enclose(self, jail: JailProcess, start_seconds: float) -> None:
-        """Wait for ``jail`` to be ready, all of it in the group.
-
-        Moving a process waits for a grace period of the kernel, 5 to 12 ms: bubblewrap is moved while it starts, and
-        PID 1 only if it was forked before that.
-        """
-        moving = asyncio.ensure_future(asyncio.to_thread(self._move, jail.pid))
-        try:
-            await jail.ready(start_seconds)
-        finally:
-            await moving
-        if not self._holds(jail.init_pid):
-            self._move(jail.init_pid)
-
-    def _move(self, pid: int) -> None:
+    def hold(self, pid: int) -> None:
+        """Move a process in. Blocks for a grace period of the kernel, 5 to 12 ms: not for the event loop's thread."""
         with contextlib.suppress(ProcessLookupError):  # then there is nothing to hold
             for folder in set(self._folders.values()):
                 (folder / "cgroup.procs").write_text(str(pid))
 
-    def _holds(self, pid: int) -> bool:
-        return all(str(pid) in (folder / "cgroup.procs").read_text().split() for folder in set(self._folders.values()))
-
     def counted(self) -> Counted:
         """What has been used so far."""
         memory = self._folders["memory"]
-        if self._version == "cgroup-v2":
+        if self._groups.version == "cgroup-v2":
             cpu_seconds = _fields(memory / "cpu.stat").get("usage_usec", 0) / 1e6
             return Counted(_fields(memory / "memory.events")["oom_kill"], _number(memory / "memory.peak"), cpu_seconds)
         return Counted(
@@ -84,24 +67,22 @@ class RunGroup:
             _number(self._folders["cpuacct"] / "cpuacct.usage") / 1e9,
         )
 
-    def _values(self) -> Iterator[tuple[Path, int]]:
+    def remove(self) -> None:
+        """Remove the group; what the kernel still calls busy is removed with a later one."""
+        self._groups.discard(set(self._folders.values()))
+
+    def _values(self, limits: Limits) -> Iterator[tuple[Path, int]]:
         memory, pids = self._folders["memory"], self._folders["pids"]
-        processes = self._limits.processes + 2  # and PID 1, and bubblewrap
-        yield pids / "pids.max", processes
-        if self._version == "cgroup-v2":
-            yield memory / "memory.max", self._limits.memory_bytes
+        yield pids / "pids.max", limits.processes + 1  # and PID 1
+        if self._groups.version == "cgroup-v2":
+            yield memory / "memory.max", limits.memory_bytes
             yield memory / "memory.oom.group", 1
             without_swap = memory / "memory.swap.max", 0
         else:
-            yield memory / "memory.limit_in_bytes", self._limits.memory_bytes
-            without_swap = memory / "memory.memsw.limit_in_bytes", self._limits.memory_bytes
+            yield memory / "memory.limit_in_bytes", limits.memory_bytes
+            without_swap = memory / "memory.memsw.limit_in_bytes", limits.memory_bytes
         if without_swap[0].exists():  # absent where the kernel does not account for swap
             yield without_swap
-
-    def _remove(self) -> None:
-        for folder in set(self._folders.values()):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 class CGroups:
@@ -111,15 +92,30 @@ class CGroups:
         self.version = version
         self._parents = parents
         self._count = 0
+        self._discarded: set[Path] = set()
 
     def run_group(self, limits: Limits) -> RunGroup:
         """A new group, held to ``limits``."""
         self._count += 1
         name = f"run-{self._count}"
-        return RunGroup(self.version, {key: parent / name for key, parent in self._parents.items()}, limits)
+        return RunGroup(self, {key: parent / name for key, parent in self._parents.items()}, limits)
+
+    def discard(self, folders: set[Path]) -> None:
+        """Remove these groups, and those that could not be removed before."""
+        self._discarded |= folders
+        for folder in list(self._discarded):
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                self._discarded.discard(folder)
+            except OSError:
+                continue
+            else:
+                self._discarded.discard(folder)
 
     def close(self) -> None:
         """Remove the service's own folders."""
+        self.discard(set())
         for parent in set(self._parents.values()):
             with contextlib.suppress(OSError):
                 parent.rmdir()

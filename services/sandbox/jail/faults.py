@@ -14,3 +14,7 @@ class CannotConfineError(Exception):
 
 class JailStartError(Exception):
     """One jail did not come up, for the reason bubblewrap or the kernel gave."""
+
+
+class GuestProtocolError(Exception):
+    """What came out of a jail's own control socket is not what the guest says: the jail is not to be believed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -16,23 +17,34 @@ if TYPE_CHECKING:
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 OLDEST = (3, 9)
-_QUESTION = "import json, sys; print(json.dumps([sys.executable, sys.base_prefix, sys.version_info[:3]]))"
-_COMPILE = """
-import importlib.util, marshal, sys
-code = compile(sys.stdin.buffer.read(), "guest.py", "exec")
-sys.stdout.buffer.write(importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code))
+_QUESTION = (
+    "import json, sys; print(json.dumps([sys.executable, sys.prefix, sys.base_prefix, list(sys.version_info[:3])]))"
+)
+# Compiles modules and packs them uncompressed: the template imports them once, by zipimport.
+_PACK = """
+import base64, importlib.util, io, json, marshal, sys, zipfile
+sources, packed = json.load(sys.stdin), io.BytesIO()
+with zipfile.ZipFile(packed, "w") as archive:
+    for name, source in sources.items():
+        code = compile(source, name, "exec")
+        archive.writestr(name + "c", importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code))
+sys.stdout.write(base64.b64encode(packed.getvalue()).decode())
 """
-_GUEST = Path(__file__).parent.parent / "guest.py"
+_GUEST = Path(__file__).parent.parent / "guest"
 _TIMEOUT_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A Python executable, the folder tree it needs, and its version."""
+    """A Python executable, the folder trees it needs (a virtual environment's and its base's), and its version."""
 
     executable: Path
-    prefix: Path
+    prefixes: tuple[Path, ...]
     version: tuple[int, int, int]
+
+    def outside_usr(self) -> list[Path]:
+        """The trees that must be shown to the jail besides /usr."""
+        return [prefix for prefix in self.prefixes if not prefix.is_relative_to("/usr")]
 
 
 def find_interpreter(chosen: Path | None, account: Account) -> Interpreter:
@@ -52,14 +64,16 @@ def find_interpreter(chosen: Path | None, account: Account) -> Interpreter:
     )
 
 
-def compile_guest(interpreter: Interpreter, account: Account) -> bytes:
-    """The guest as ``interpreter`` caches modules, so that no run pays for compiling it."""
-    compiled = subprocess.run(
-        [interpreter.executable, "-I", "-S", "-c", _COMPILE],
-        input=_GUEST.read_bytes(), check=True, capture_output=True, timeout=_TIMEOUT_SECONDS, cwd="/", env={},
+def pack_guest(interpreter: Interpreter, account: Account) -> bytes:
+    """The guest as an archive of modules compiled by ``interpreter``."""
+    sources = {f"sandbox/guest/{path.name}": path.read_text() for path in sorted(_GUEST.glob("*.py"))}
+    sources |= {"sandbox/__init__.py": "", "__main__.py": sources["sandbox/guest/__main__.py"]}
+    packed = subprocess.run(
+        [interpreter.executable, "-I", "-c", _PACK],
+        input=json.dumps(sources).encode(), check=True, capture_output=True, timeout=_TIMEOUT_SECONDS, cwd="/", env={},
         **account.popen_arguments(),
     )  # fmt: skip
-    return compiled.stdout
+    return base64.b64decode(packed.stdout)
 
 
 def _candidates() -> list[Path]:
@@ -72,10 +86,10 @@ def _ask(executable: Path, account: Account) -> Interpreter | str:
     """The interpreter as it describes itself when run by ``account``, or why it could not be run."""
     try:
         answer = subprocess.run(
-            [executable, "-I", "-S", "-c", _QUESTION],
+            [executable, "-I", "-c", _QUESTION],
             check=True, capture_output=True, timeout=_TIMEOUT_SECONDS, cwd="/", env={}, **account.popen_arguments(),
         )  # fmt: skip
-        executable_path, prefix, version = json.loads(answer.stdout)
+        executable_path, prefix, base_prefix, version = json.loads(answer.stdout)
         major, minor, micro = map(int, version)
     except subprocess.CalledProcessError as error:
         said: bytes = error.stderr
@@ -84,4 +98,8 @@ def _ask(executable: Path, account: Account) -> Interpreter | str:
         return str(error)
     if (major, minor) < OLDEST:
         return f"is Python {major}.{minor}, older than {OLDEST[0]}.{OLDEST[1]}"
-    return Interpreter(Path(executable_path).resolve(), Path(prefix).resolve(), (major, minor, micro))
+    base = Path(base_prefix).resolve()
+    if prefix == base_prefix:
+        return Interpreter(Path(executable_path).resolve(), (base,), (major, minor, micro))
+    # A virtual environment is known by the folder its executable is in: the link itself must not be followed.
+    return Interpreter(Path(executable_path), (Path(prefix), base), (major, minor, micro))

@@ -41,20 +41,36 @@ class Drain:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, self._read)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read what is there, once; whether there may be more."""
         try:
             chunk = os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         if not chunk:
             self.stop()
-            return
+            return False
         room = self._limit_bytes - len(self.data)
         self.data += chunk[:room]
         if len(chunk) > room and not self.truncated:
             self.truncated = True
             if self._on_exceeded is not None:
                 self._on_exceeded()
+        return not self.truncated
+
+    def begin(self, limit_bytes: int) -> None:
+        """Count anew, up to ``limit_bytes``; what came since the last :meth:`take` is kept."""
+        del self.data[limit_bytes:]
+        self._limit_bytes = limit_bytes
+        self.truncated = False
+
+    def take(self) -> bytes:
+        """What is kept so far, which is then forgotten. Reads first what has been written already."""
+        while not self._ended.is_set() and self._read():
+            continue
+        taken = bytes(self.data)
+        self.data.clear()
+        return taken
 
     async def finished(self) -> None:
         """Wait for the end of the pipe: every process that could write to it is gone."""

@@ -1,185 +1,178 @@
-"""One jail as a process: started, given its job, listened to, ended. Every descriptor it opens it closes."""
+"""One jail as the service holds it: forked, given its job, listened to, ended. Every descriptor it opens it closes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import marshal
 import os
+import select
 import signal
 import socket
 import struct
-import subprocess
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from sandbox.jail import arguments
-from sandbox.jail.faults import JailStartError
+from sandbox.jail.faults import GuestProtocolError, JailStartError
 from sandbox.jail.pipes import Drain, readable
+from sandbox.jail.process_tree import ProcessTree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Mapping
 
     from sandbox.jail.account import Account
+    from sandbox.jail.cgroup import RunGroup
+    from sandbox.jail.counted import Counted
+    from sandbox.jail.template import Template
+    from sandbox.limits import Limits
 
 _CREDENTIALS = struct.Struct("3i")
 _FRAME_HEADER = struct.Struct(">cI")
-_MAX_FRAME_BYTES = 1 << 30
-_START_ERROR_BYTES = 2000
+_MAX_FRAME_BYTES = 64 << 20
 
 
 class JailProcess:
-    """A started jail. Use it as an asynchronous context: leaving it kills whatever is left and reaps it.
+    """A jail forked from a template. :meth:`ready`, then one :meth:`submit`; :meth:`close` whatever happens."""
 
-    Must be made on the event loop's thread: a jail dies with the thread that started it.
-    """
-
-    def __init__(
-        self,
-        layout: arguments.Layout,
-        account: Account,
-        seccomp: bytes,
-        *,
-        disk_bytes: int,
-        output_bytes: int,
-        result_bytes: int,
-    ) -> None:
+    def __init__(self, template: Template, account: Account, group: RunGroup | None) -> None:
         self.output_exceeded = asyncio.Event()
         self.init_pid = 0
-        self.cpu_seconds = 0.0
-        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            self._control, control = _socket_pair(ours, theirs)
-            out, err, res = (_pipe(ours, theirs, account) for _ in range(3))
-            descriptors = arguments.Descriptors(
-                seccomp=_content(theirs, seccomp),
-                guest=_content(theirs, layout.guest),
-                passwd=_content(theirs, arguments.PASSWD.encode()),
-                group=_content(theirs, arguments.GROUP.encode()),
-                control=control.fileno(),
-                result=res[1],
-            )
-            command = arguments.command_line(layout, disk_bytes, descriptors)
-            self._process = _start(command, descriptors, out, err, account)
-            self._resources = ours.pop_all()
-        self.pid = self._process.pid
-        self._bubblewrap = self._process_descriptor(self.pid)
-        self._init = self._bubblewrap
-        self.stdout = Drain(out[0], output_bytes, self.output_exceeded.set)
-        self.stderr = Drain(err[0], output_bytes, self.output_exceeded.set)
-        self.result = Drain(res[0], result_bytes)
+        self._account = account
+        self._group = group
+        self._resources = contextlib.ExitStack()
+        self._init: int | None = None
+        self._drains: tuple[Drain, ...] = ()
+        self.calls: socket.socket | None = None
+        with contextlib.ExitStack() as theirs:
+            self._control, control = _socket_pair(self._resources, theirs)
+            # The kernel stamps the guest's first bytes with its PID as seen from here.
+            self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            template.fork_jail(control)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.kill()
-        try:
-            await self._reap()
-        finally:
-            for drain in (self.stdout, self.stderr, self.result):
-                drain.stop()
-            self._resources.close()
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when the jail is gone."""
+        self._resources.callback(callback)
 
     async def ready(self, timeout_seconds: float) -> None:
-        """Wait for the guest; ``init_pid`` is then its PID as the kernel, not the guest, gives it.
-
-        Raises :class:`JailStartError` with what bubblewrap said.
-        """
+        """Wait for PID 1; ``init_pid`` is then its PID as the kernel, not the guest, gives it."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await readable(self._control.fileno())
         except TimeoutError:
             raise JailStartError(f"the jail was not ready within {timeout_seconds:g} s") from None
-        data, ancillary, _, _ = self._control.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
-        if not data:
-            await self._reap()
-            await self.stderr.finished()
-            said = bytes(self.stderr.data[:_START_ERROR_BYTES]).decode(errors="replace").strip()
-            raise JailStartError(said or f"bubblewrap ended with status {self._process.returncode}")
+        data, ancillary, _, _ = self._control.recvmsg(_FRAME_HEADER.size, socket.CMSG_SPACE(_CREDENTIALS.size))
+        if len(data) < _FRAME_HEADER.size:
+            raise JailStartError("the jail ended before it was ready")
+        kind, size_bytes = _FRAME_HEADER.unpack(data)
+        if kind != b"H":
+            said = await self._receive(min(size_bytes, _MAX_FRAME_BYTES)) or b""
+            raise JailStartError(said.decode(errors="replace"))
         [(_, _, credentials)] = ancillary
         self.init_pid = _CREDENTIALS.unpack(credentials)[0]
-        self._init = self._process_descriptor(self.init_pid)
+        self._init = os.pidfd_open(self.init_pid)
+        self._resources.callback(os.close, self._init)
+        if self._group is not None:
+            await asyncio.to_thread(self._group.hold, self.init_pid)
+        self._tree = ProcessTree(self.init_pid)
 
-    async def submit(self, job: Mapping[str, Any]) -> None:
-        """Give the guest its job. Marshalled, which costs the guest no import; only ever in this direction."""
-        encoded = marshal.dumps(dict(job), 2)
-        with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().sock_sendall(self._control, len(encoded).to_bytes(4, "big") + encoded)
+    def waiting(self) -> bool:
+        """Whether it is alive and has not been given a job."""
+        return self._init is not None and not self._drains and not _has_ended(self._init)
+
+    async def submit(self, job: Mapping[str, Any], limits: Limits, *, result_bytes: int, calls: bool) -> None:
+        """Hold the jail to its limits and give PID 1 its job, with the pipes and the calls socket of the program.
+
+        The job is marshalled, which costs the guest no import; only ever in this direction.
+        """
+        if self._group is not None:
+            self._group.set_limits(limits)
+        with contextlib.ExitStack() as theirs:
+            pipes = [_pipe(self._resources, theirs, self._account) for _ in range(3)]
+            passed = [writing for _, writing in pipes]
+            if calls:
+                self.calls, guest_end = _socket_pair(self._resources, theirs)
+                passed.append(guest_end.fileno())
+            exceeded = self.output_exceeded.set
+            self.stdout = Drain(pipes[0][0], limits.output_bytes, exceeded)
+            self.stderr = Drain(pipes[1][0], limits.output_bytes, exceeded)
+            self.result = Drain(pipes[2][0], result_bytes + 2)  # its letter and its line's end
+            self._drains = (self.stdout, self.stderr, self.result)
+            await self._send(b"J", job, passed)
+
+    async def ask(self, kind: bytes, wanted: Mapping[str, Any]) -> None:
+        """Ask PID 1 of a session to collect files (``C``) or to interrupt the program (``I``)."""
+        await self._send(kind, wanted, [])
 
     async def frame(self) -> tuple[bytes, bytes] | None:
-        """The next letter and payload from the guest; None when it is gone."""
+        """The next letter and payload from PID 1; None when it is gone."""
         header = await self._receive(_FRAME_HEADER.size)
         if header is None:
             return None
         kind, size_bytes = _FRAME_HEADER.unpack(header)
         if size_bytes > _MAX_FRAME_BYTES:
-            return None
+            raise GuestProtocolError(f"a frame of {size_bytes} bytes")
         payload = await self._receive(size_bytes)
         return None if payload is None else (kind, payload)
 
+    def counted(self) -> Counted:
+        """What the run has used so far, by its control group where it has one."""
+        return self._group.counted() if self._group is not None else self._tree.counted()
+
     def kill(self) -> None:
-        """End every process of the jail. Its PID 1 first: then bubblewrap itself reaps it."""
-        if self._process.returncode is None:
+        """End every process of the jail, by ending its PID 1."""
+        if self._init is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
 
     async def finished(self) -> None:
         """Wait until every process of the jail is gone and everything it wrote has been read."""
-        await self._reap()
-        for drain in (self.stdout, self.stderr, self.result):
+        if self._init is not None and not _has_ended(self._init):
+            await readable(self._init)
+        for drain in self._drains:
             await drain.finished()
 
-    async def _reap(self) -> None:
-        if self._process.returncode is None:
-            await readable(self._bubblewrap)
-            _, status, usage = os.wait4(self._process.pid, 0)  # noqa: ASYNC222 - it has ended
-            self._process.returncode = os.waitstatus_to_exitcode(status)
-            self.cpu_seconds = usage.ru_utime + usage.ru_stime
+    async def close(self) -> None:
+        """Kill what is left, and give everything back."""
+        self.kill()
+        try:
+            if self._init is not None and not _has_ended(self._init):
+                await readable(self._init)
+        finally:
+            for drain in self._drains:
+                drain.stop()
+            self._init = None
+            self._resources.close()
+            if self._group is not None:
+                self._group.remove()
 
-    def _process_descriptor(self, pid: int) -> int:
-        """A name for a process that cannot come to mean another."""
-        descriptor = os.pidfd_open(pid)
-        self._resources.callback(os.close, descriptor)
-        return descriptor
+    async def _send(self, kind: bytes, content: Mapping[str, Any], descriptors: list[int]) -> None:
+        encoded = marshal.dumps(dict(content), 2)
+        message = _FRAME_HEADER.pack(kind, len(encoded)) + encoded
+        with contextlib.suppress(OSError):  # it is gone, as the next frame will say
+            socket.send_fds(self._control, [message[:1]], descriptors)
+            await asyncio.get_running_loop().sock_sendall(self._control, message[1:])
 
     async def _receive(self, size_bytes: int) -> bytes | None:
-        loop, received = asyncio.get_running_loop(), bytearray()
-        while len(received) < size_bytes:
-            try:
-                part = await loop.sock_recv(self._control, min(size_bytes - len(received), 1 << 20))
-            except ConnectionError:
-                return None
-            if not part:
-                return None
-            received += part
-        return bytes(received)
+        return await receive_exactly(self._control, size_bytes)
 
 
-def _start(
-    command: list[str],
-    inherited: arguments.Descriptors,
-    out: tuple[int, int],
-    err: tuple[int, int],
-    account: Account,
-) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out[1],
-            stderr=err[1],
-            pass_fds=dataclasses.astuple(inherited),
-            cwd="/",
-            env={},
-            umask=0o022,
-            start_new_session=True,
-            **account.popen_arguments(),
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise JailStartError(str(error)) from error
+async def receive_exactly(connection: socket.socket, size_bytes: int) -> bytes | None:
+    """``size_bytes`` from ``connection``; None when it ended before."""
+    loop, received = asyncio.get_running_loop(), bytearray()
+    while len(received) < size_bytes:
+        try:
+            part = await loop.sock_recv(connection, min(size_bytes - len(received), 1 << 20))
+        except ConnectionError:
+            return None
+        if not part:
+            return None
+        received += part
+    return bytes(received)
+
+
+def _has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _socket_pair(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
@@ -187,8 +180,6 @@ def _socket_pair(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tu
     ours.callback(service.close)
     theirs.callback(guest.close)
     service.setblocking(False)  # noqa: FBT003
-    # The kernel stamps the guest's first byte with its PID as seen from here.
-    service.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     return service, guest
 
 
@@ -200,12 +191,3 @@ def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack, account: Acc
     if account.change:
         os.fchown(writing, account.uid, account.gid)  # or the program could not open /dev/stdout by name
     return reading, writing
-
-
-def _content(theirs: contextlib.ExitStack, content: bytes) -> int:
-    """A descriptor bubblewrap reads ``content`` from. One for each jail: they would share its offset."""
-    descriptor = os.memfd_create("jail")
-    theirs.callback(os.close, descriptor)
-    os.write(descriptor, content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor

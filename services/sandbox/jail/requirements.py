@@ -11,11 +11,14 @@ from sandbox.jail.account import jail_account
 from sandbox.jail.arguments import Layout
 from sandbox.jail.cgroup import open_cgroups
 from sandbox.jail.faults import CannotConfineError
-from sandbox.jail.interpreter import compile_guest, find_interpreter
+from sandbox.jail.interpreter import find_interpreter, pack_guest
 from sandbox.jail.jailer import Jailer
 from sandbox.jail.seccomp import SeccompUnavailableError, compile_filter
+from sandbox.jail.template import Filters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sandbox.jail.cgroup import CGroups
     from sandbox.settings import SandboxSettings
 
@@ -90,20 +93,45 @@ def prepare_jailer(settings: SandboxSettings, *, fresh_proc: bool, cgroups: CGro
     layout = Layout(
         bubblewrap,
         interpreter,
-        compile_guest(interpreter, account),
+        pack_guest(interpreter, account),
         fresh_proc,
+        settings.sandbox_landlock != "off",
+        tuple(settings.sandbox_preload),
         settings.sandbox_tmp_bytes,
         settings.sandbox_shm_bytes,
+        settings.sandbox_inodes,
     )
     return Jailer(
         layout,
         account,
-        _seccomp(),
+        _filters(),
         cgroups,
-        version,
-        settings.sandbox_result_bytes,
-        settings.sandbox_start_seconds,
+        bubblewrap_version=version,
+        start_seconds=settings.sandbox_start_seconds,
+        template_jails=settings.sandbox_template_jails,
     )
+
+
+def check_tier(isolation: Mapping[str, object], settings: SandboxSettings) -> None:
+    """Raise :class:`CannotConfineError` when a layer the settings require is missing."""
+    if settings.sandbox_landlock == "required" and not isolation["landlock_abi"]:
+        raise CannotConfineError(
+            "the kernel has no Landlock", "boot with lsm=landlock,..., or ASTROLABE_SANDBOX_LANDLOCK=auto"
+        )
+    if settings.sandbox_least_tier == "hardened" and isolation["tier"] != "hardened":
+        missing = [
+            name
+            for name, absent in (
+                ("control groups", isolation["memory"] == "rlimit"),
+                ("Landlock", not isolation["landlock_abi"]),
+            )
+            if absent
+        ]
+        raise CannotConfineError(
+            f"the least tier wanted is hardened, and this host lacks {' and '.join(missing)}",
+            "security_opt: writable-cgroups=true on cgroup v2, a kernel with Landlock, or "
+            "ASTROLABE_SANDBOX_LEAST_TIER=standard",
+        )
 
 
 def prepare_cgroups(settings: SandboxSettings) -> CGroups | None:
@@ -132,8 +160,8 @@ def _bubblewrap(name: str) -> tuple[Path, str]:
     return Path(found), version
 
 
-def _seccomp() -> bytes:
+def _filters() -> Filters:
     try:
-        return compile_filter()
+        return Filters(template=compile_filter(for_template=True), jail=compile_filter())
     except SeccompUnavailableError as error:
         raise CannotConfineError(f"no seccomp filter can be made ({error})", "apt-get install libseccomp2") from error

@@ -66,6 +66,8 @@ NAMESPACE_FLAGS = {
 }
 # Pushing characters into the terminal's input, and its console-only twin.
 TERMINAL_INJECTION = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C}
+# What the template needs to make jails: their own filter, loaded after, takes it away again.
+TEMPLATE_MAY = frozenset({"mount"})
 AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 LOW_HALF = 0xFFFFFFFF
 
@@ -75,8 +77,11 @@ class SeccompUnavailableError(Exception):
 
 
 @functools.cache
-def compile_filter() -> bytes:
-    """The filter as a classic BPF program, for the architecture this runs on."""
+def compile_filter(*, for_template: bool = False) -> bytes:
+    """The filter as a classic BPF program, for the architecture this runs on.
+
+    ``for_template``: the template's filter, which still allows new namespaces and mounts.
+    """
     try:
         import pyseccomp  # noqa: PLC0415 - it raises at import where libseccomp is missing
     except (ImportError, RuntimeError, OSError) as error:
@@ -86,8 +91,8 @@ def compile_filter() -> bytes:
     rules.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.ERRNO(errno.ENOSYS))
     # Its flags are behind a pointer no filter can read; ENOSYS makes the C library fall back to clone.
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
-    _deny_calls(pyseccomp, rules)
-    _deny_arguments(pyseccomp, rules)
+    _deny_calls(pyseccomp, rules, TEMPLATE_MAY if for_template else frozenset())
+    _deny_arguments(pyseccomp, rules, {} if for_template else NAMESPACE_FLAGS)
     _deny_families(pyseccomp, rules)
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)
@@ -95,9 +100,9 @@ def compile_filter() -> bytes:
         return file.read()
 
 
-def _deny_calls(pyseccomp: ModuleType, rules: Any) -> None:
+def _deny_calls(pyseccomp: ModuleType, rules: Any, left_out: frozenset[str]) -> None:
     refuse = pyseccomp.ERRNO(errno.EPERM)
-    for name in (name for group in DENIED.values() for name in group):
+    for name in (name for group in DENIED.values() for name in group if name not in left_out):
         # A name the architecture does not have resolves to a negative number, and cannot be called either.
         if pyseccomp.resolve_syscall(pyseccomp.system_arch(), name) >= 0:
             rules.add_rule(refuse, name)
@@ -105,9 +110,9 @@ def _deny_calls(pyseccomp: ModuleType, rules: Any) -> None:
         rules.add_rule(refuse, number)
 
 
-def _deny_arguments(pyseccomp: ModuleType, rules: Any) -> None:
+def _deny_arguments(pyseccomp: ModuleType, rules: Any, clone_flags: dict[str, int]) -> None:
     refuse = pyseccomp.ERRNO(errno.EPERM)
-    for flag in NAMESPACE_FLAGS.values():
+    for flag in clone_flags.values():
         rules.add_rule(refuse, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
     for request in TERMINAL_INJECTION.values():
         rules.add_rule(refuse, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, LOW_HALF, request))

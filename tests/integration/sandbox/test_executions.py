@@ -18,6 +18,8 @@ import pytest
 from tests.support.launcher import clean_environment
 from tests.support.sandbox_service import Service, running_sandbox
 
+POOL = 3
+
 
 def test_the_answer_has_every_part_of_the_contract(sandbox: Service) -> None:
     answer = sandbox.run("print('out'); final_answer({'a': [1, None, 'é']})")
@@ -66,8 +68,9 @@ def test_what_comes_out_can_be_sent_in_again(sandbox: Service) -> None:
 @pytest.mark.parametrize(
     ("body", "field", "said"),
     [
-        ({"code": "1", "tools": []}, "tools", "Extra inputs"),
-        ({"code": "1", "session": "x"}, "session", "Extra inputs"),
+        ({"code": "1", "tools": [{"name": "f", "url": "ftp://x"}]}, "tools.0.url", "match pattern"),
+        ({"code": "1", "tools": [{"name": "1f", "url": "http://127.0.0.1"}]}, "tools.0.name", "cannot be the name"),
+        ({"code": "1", "tools": [{"name": "f", "url": "http://192.0.2.1/"}]}, "tools.0.url", "not at an origin"),
         ({"code": "1", "limits": {"wall": 1}}, "limits.wall", "Extra inputs"),
         ({}, "code", "required"),
         ({"code": 5}, "code", "string"),
@@ -120,21 +123,24 @@ def test_runs_at_once_do_not_meet(sandbox: Service) -> None:
 def test_a_hundred_runs_leave_nothing() -> None:
     uid = 64777 if os.geteuid() == 0 else os.geteuid()  # its own, to tell its leftovers from those of other tests
     stray = "import subprocess; subprocess.Popen(['sleep', '9'])"
-    with running_sandbox(ASTROLABE_SANDBOX_UID=str(uid)) as service, ThreadPoolExecutor(4) as pool:
+    settings = {"ASTROLABE_SANDBOX_UID": str(uid), "ASTROLABE_SANDBOX_POOL_SIZE": str(POOL)}
+    with running_sandbox(**settings) as service, ThreadPoolExecutor(4) as pool:
         service.run("pass")
+        _until(lambda: len(service.jails()) == len(service.program_pids()) + POOL)
         before = service.descriptors()
         statuses = list(pool.map(lambda n: service.run(stray if n % 2 else "1/0")["status"], range(100)))
         assert sorted(set(statuses)) == ["error", "ok"]
-        assert service.jail_pids() == []
+        assert service.program_pids() == []
+        _until(lambda: len(service.jails()) == POOL)
         assert service.descriptors() <= before + 4  # connections of this test's threads
-        assert _groups(service) == []
-        assert os.geteuid() != 0 or _processes_of(uid) == []
+        assert len(_groups(service)) <= POOL * len(_own_groups(service))
+        assert os.geteuid() != 0 or len(_processes_of(uid)) == POOL + 2  # bubblewrap and the template
 
 
 def test_a_caller_that_goes_away_takes_its_run_along(sandbox: Service) -> None:
     with pytest.raises(httpx.ReadTimeout), httpx.Client(base_url=sandbox.client.base_url) as client:
         client.post("/executions", json={"code": "while True: pass", "limits": {"wall_seconds": 60}}, timeout=1)
-    _until(lambda: sandbox.jail_pids() == [])
+    _until(lambda: sandbox.program_pids() == [])
 
 
 def test_past_the_queue_callers_are_told_to_come_back() -> None:
@@ -153,7 +159,7 @@ def test_waiting_too_long_in_the_queue_is_told_too() -> None:
     settings = {"ASTROLABE_SANDBOX_CONCURRENCY": "1", "ASTROLABE_SANDBOX_QUEUE_SECONDS": "0.2"}
     with running_sandbox(**settings) as service, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(service.run, "import time; time.sleep(2)")
-        _until(lambda: service.jail_pids() != [])
+        _until(lambda: service.program_pids() != [])
         answer = service.client.post("/executions", json={"code": "pass"})
         assert answer.status_code == 503
         assert "no slot became free" in answer.json()["detail"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.sandbox_service import Service, running_sandbox
+from tests.support.sandbox_service import Service, running_sandbox, sandbox_under_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,5 +18,5 @@ def sandbox_without_cgroups() -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Service]:
-    with running_sandbox() as service:
+    with sandbox_under_test() as service:
         yield service

@@ -36,7 +36,7 @@ def test_program(sandbox: Service, case: Case) -> None:
     answer = sandbox.run(case.code, **case.request())
     case.judge(answer)
     assert SECRET not in str(answer)
-    assert sandbox.jail_pids() == []
+    assert sandbox.program_pids() == []
     assert sandbox.client.get("/livez").status_code == 200
 
 
@@ -47,7 +47,7 @@ def test_limits_hold_by_rlimits_and_sampling(sandbox_without_cgroups: Service, c
     answer = sandbox_without_cgroups.run(case.code, **case.request())
     case.judge(answer)
     assert answer["isolation"]["memory"] == "rlimit"
-    assert sandbox_without_cgroups.jail_pids() == []
+    assert sandbox_without_cgroups.program_pids() == []
 
 
 @pytest.mark.parametrize("name", state.PAIRS)

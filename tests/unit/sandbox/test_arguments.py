@@ -7,13 +7,26 @@ import pytest
 from sandbox.jail.arguments import BOX, ENVIRONMENT, GUEST, Descriptors, Layout, command_line
 from sandbox.jail.interpreter import Interpreter
 
-DESCRIPTORS = Descriptors(seccomp=11, guest=12, passwd=13, group=14, control=15, result=16)
+DESCRIPTORS = Descriptors(seccomp=11, guest=12, passwd=13, group=14, nursery=15, settings=16)
 
 
-def _command(*, prefix: str = "/usr", fresh_proc: bool = True) -> list[str]:
-    interpreter = Interpreter(Path(prefix, "bin/python3.11"), Path(prefix), (3, 11, 2))
-    layout = Layout(Path("/usr/bin/bwrap"), interpreter, b"", fresh_proc, tmp_bytes=111, shm_bytes=222)
-    return command_line(layout, 333, DESCRIPTORS)
+def _layout(*, prefixes: tuple[str, ...] = ("/usr",), fresh_proc: bool = True) -> Layout:
+    interpreter = Interpreter(Path(prefixes[0], "bin/python3.11"), tuple(map(Path, prefixes)), (3, 11, 2))
+    return Layout(
+        Path("/usr/bin/bwrap"),
+        interpreter,
+        b"",
+        fresh_proc,
+        landlock=True,
+        preload=(),
+        tmp_bytes=111,
+        shm_bytes=222,
+        inodes=333,
+    )
+
+
+def _command(*, prefixes: tuple[str, ...] = ("/usr",), fresh_proc: bool = True) -> list[str]:
+    return command_line(_layout(prefixes=prefixes, fresh_proc=fresh_proc), DESCRIPTORS)
 
 
 def _after(command: list[str], *words: str) -> list[str]:
@@ -37,24 +50,26 @@ def test_it_dies_with_the_service_without_privileges_under_the_filter() -> None:
     assert _after(command, "--seccomp")[0] == "11"
 
 
-@pytest.mark.parametrize(("size", "folder"), [("111", "/tmp"), ("222", "/dev/shm"), ("333", BOX)])  # noqa: S108
-def test_everything_writable_has_a_size(size: str, folder: str) -> None:
-    assert _after(_command(), "--size", size)[:2] == ["--tmpfs", folder]
-
-
-def test_every_tmpfs_is_sized_and_the_rest_is_closed_last() -> None:
+def test_nothing_of_the_template_can_be_written_and_it_is_closed_last() -> None:
     command = _command()
-    assert command.count("--tmpfs") == command.count("--size") == 3
-    assert "--bind" not in command
-    assert "--dev-bind" not in command
+    assert {"--tmpfs", "--bind", "--dev-bind"} & set(command) == set()
     closed = [index for index, word in enumerate(command) if word == "--remount-ro"]
     assert {command[index + 1] for index in closed} == {"/", "/dev"}
-    assert max(index for index, word in enumerate(command) if word in {"--tmpfs", "--ro-bind"}) < min(closed)
+    assert max(index for index, word in enumerate(command) if word in {"--dir", "--ro-bind"}) < min(closed)
 
 
-def test_only_the_prefix_of_an_interpreter_elsewhere_is_bound() -> None:
+@pytest.mark.parametrize("folder", ["/tmp", BOX])  # noqa: S108
+def test_what_jails_mount_over_is_there(folder: str) -> None:
+    assert _after(_command(), "--dir", folder)
+
+
+def test_only_the_prefixes_of_an_interpreter_elsewhere_are_bound_and_readable() -> None:
     assert "/opt/python" not in _command()
-    assert _after(_command(prefix="/opt/python"), "--ro-bind", "/opt/python")[0] == "/opt/python"
+    elsewhere = ("/opt/venv", "/opt/python")
+    for prefix in elsewhere:
+        assert _after(_command(prefixes=elsewhere), "--ro-bind", prefix)[0] == prefix
+        assert prefix in _layout(prefixes=elsewhere).readable()
+    assert not [path for path in _layout().readable() if path.startswith("/opt")]
 
 
 def test_a_fresh_proc_or_none() -> None:
@@ -62,7 +77,7 @@ def test_a_fresh_proc_or_none() -> None:
     assert "/proc" not in _command(fresh_proc=False)
 
 
-def test_the_guest_runs_isolated_with_its_two_channels() -> None:
+def test_the_template_runs_isolated_with_its_two_channels() -> None:
     assert _command()[-6:] == ["/usr/bin/python3.11", "-I", "-B", GUEST, "15", "16"]
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.jail.cgroup import CGroups, RunGroup, open_cgroups
+from sandbox.jail.cgroup import CGroups, open_cgroups
 from sandbox.jail.counted import Counted
 from sandbox.limits import Limits
 
@@ -62,13 +63,30 @@ def test_without_controllers_it_says_which_are_missing(tmp_path: Path, proc: Pat
 
 
 def test_version_2_counts(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    group = RunGroup("cgroup-v2", {"memory": folder, "pids": folder}, LIMITS)
-    with group:
-        assert (folder / "memory.max").read_text() == str(1 << 26)
-        assert (folder / "memory.oom.group").read_text() == "1"
-        assert (folder / "pids.max").read_text() == "12"
-        (folder / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
-        (folder / "memory.peak").write_text("4096\n")
-        (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 0\n")
-        assert group.counted() == Counted(1, 4096, 1.5)
+    group = CGroups("cgroup-v2", {"memory": tmp_path, "pids": tmp_path}).run_group(LIMITS)
+    folder = tmp_path / "run-1"
+    assert (folder / "memory.max").read_text() == str(1 << 26)
+    assert (folder / "memory.oom.group").read_text() == "1"
+    assert (folder / "pids.max").read_text() == "11"
+    (folder / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
+    (folder / "memory.peak").write_text("4096\n")
+    (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 0\n")
+    assert group.counted() == Counted(1, 4096, 1.5)
+
+
+def test_a_waiting_jails_limits_are_set_when_its_run_comes(tmp_path: Path) -> None:
+    group = CGroups("cgroup-v2", {"memory": tmp_path, "pids": tmp_path}).run_group(LIMITS)
+    group.set_limits(dataclasses.replace(LIMITS, memory_bytes=1 << 27, processes=3))
+    assert (tmp_path / "run-1" / "memory.max").read_text() == str(1 << 27)
+    assert (tmp_path / "run-1" / "pids.max").read_text() == "4"
+
+
+def test_a_group_still_busy_is_removed_with_a_later_one(tmp_path: Path) -> None:
+    groups = CGroups("cgroup-v2", {"memory": tmp_path, "pids": tmp_path})
+    group = groups.run_group(LIMITS)
+    group.remove()  # ordinary files in an ordinary folder: not empty
+    assert (tmp_path / "run-1").exists()
+    for file in (tmp_path / "run-1").iterdir():
+        file.unlink()
+    groups.discard(set())
+    assert not (tmp_path / "run-1").exists()

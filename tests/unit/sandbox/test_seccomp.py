@@ -5,7 +5,7 @@ import struct
 import pyseccomp
 import pytest
 
-from sandbox.jail.seccomp import DENIED, DENIED_BY_NUMBER, compile_filter
+from sandbox.jail.seccomp import DENIED, DENIED_BY_NUMBER, TEMPLATE_MAY, compile_filter
 
 RETURN, ALLOW, ERRNO = 0x06, 0x7FFF0000, 0x00050000
 
@@ -36,3 +36,9 @@ def test_every_denied_name_is_a_system_call(name: str) -> None:
 @pytest.mark.parametrize(("name", "number"), DENIED_BY_NUMBER.items())
 def test_numbers_agree_with_the_library_where_it_knows_the_name(name: str, number: int) -> None:
     assert pyseccomp.resolve_syscall(pyseccomp.Arch.X86_64, name) in {number, -1}
+
+
+def test_the_templates_filter_differs_by_what_makes_jails_alone() -> None:
+    jail, template = compile_filter(), compile_filter(for_template=True)
+    assert jail != template
+    assert {"mount"} == TEMPLATE_MAY

@@ -20,8 +20,8 @@ def _omitted(path: str, reason: str) -> list[dict[str, object]]:
 
 CASES = [
     Case("write where it may", "open('t', 'w').write('hello'); open('/tmp/t', 'w').write('x'); print(open('t').read())", stdout="hello\n"),
-    Case("write to the root, dev, etc, usr and guest", WRITE + "final_answer([write(p) for p in ('/x', '/dev/x', '/etc/x', '/etc/passwd', '/usr/x', '/guest.pyc')])", result=["EROFS"] * 6),
-    Case("what the root holds", "import os; final_answer(sorted(set(os.listdir('/')) - {'lib32', 'lib64', 'libx32', 'sbin', 'proc'}))", result=["bin", "box", "dev", "etc", "guest.pyc", "lib", "tmp", "usr"]),
+    Case("write to the root, dev, etc, usr and guest", WRITE + "final_answer([write(p) for p in ('/x', '/dev/x', '/etc/x', '/etc/passwd', '/usr/x', '/guest.zip')])", result=["EROFS"] * 6),
+    Case("what the root holds", "import os; final_answer(sorted(set(os.listdir('/')) - {'lib32', 'lib64', 'libx32', 'sbin', 'proc'}))", result=["bin", "box", "dev", "etc", "guest.zip", "lib", "tmp", "usr"]),
     Case("private folders of the host", "import os; final_answer([p for p in ('/home', '/var', '/run', '/srv', '/opt', '/mnt', '/sys', '/boot') if os.path.exists(p)])", result=[]),
     Case("accounts of the host", "print(open('/etc/passwd').read().count('\\n')); import os; final_answer(os.path.exists('/etc/shadow'))", result=False, stdout="2\n"),
     Case("the environment", "import os; final_answer('PLANTED_SECRET' in os.environ or any('ASTROLABE' in n for n in os.environ))", result=False),
@@ -42,8 +42,8 @@ CASES = [
     Case("descriptors that were inherited", "import os; fds = [int(f) for f in os.listdir('/proc/self/fd')]\ntypes = sorted(os.readlink(f'/proc/self/fd/{f}').split(':')[0] for f in fds if os.path.lexists(f'/proc/self/fd/{f}') and f > 2)\nfinal_answer(types)", result=["pipe"]),
     Case("descriptors in a child", "import subprocess; print(subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=True).stdout.split())", stdout="['0', '1', '2', '3']\n"),
     Case("a hard link to a system file", KERNEL + "final_answer(attempt(lambda: os.link('/usr/bin/env', 'hl')))", result="EXDEV"),
-    Case("remove the guest and the interpreter", KERNEL + "final_answer([attempt(lambda: os.unlink('/guest.pyc')), attempt(lambda: os.unlink('/usr/bin/env'))])", result=["EROFS", "EROFS"]),
-    Case("device nodes", KERNEL + "final_answer(attempt(lambda: os.mknod('sda', 0o60666, os.makedev(8, 0))))", result="EPERM"),
+    Case("remove the guest and the interpreter", KERNEL + "final_answer([attempt(lambda: os.unlink('/guest.zip')), attempt(lambda: os.unlink('/usr/bin/env'))])", result=["EROFS", "EROFS"]),
+    Case("device nodes", KERNEL + "final_answer(attempt(lambda: os.mknod('sda', 0o60666, os.makedev(8, 0))) in ('EPERM', 'EACCES'))", result=True),
     Case("collect a symbolic link", "import os; os.symlink('/etc/passwd', 'out.txt')", collect=["*"], check=lambda answer: answer["files"] == _omitted("out.txt", "not_a_regular_file")),
     Case("collect through a linked folder", "import os; os.symlink('/etc', 'out')", collect=["**/passwd", "out/passwd"], check=lambda answer: answer["files"] == []),
     Case("collect a fifo", "import os; os.mkfifo('pipe')", collect=["*"], check=lambda answer: answer["files"] == _omitted("pipe", "not_a_regular_file")),

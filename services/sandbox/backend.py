@@ -1,0 +1,75 @@
+"""What a run needs of whatever confines it: bubblewrap's jails and Docker's containers both look like this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sandbox.jail.counted import Counter
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Mapping
+
+    from sandbox.jail.pipes import Drain
+    from sandbox.limits import Limits
+
+
+class Jail(Counter, Protocol):
+    """One jail: it waits, takes one job, and is closed. ``stdout`` and the like exist from :meth:`submit` on."""
+
+    output_exceeded: asyncio.Event
+    stdout: Drain
+    stderr: Drain
+    result: Drain
+    calls: socket.socket | None
+
+    def waiting(self) -> bool:
+        """Whether it is alive and has not been given a job."""
+        ...
+
+    async def submit(self, job: Mapping[str, Any], limits: Limits, *, result_bytes: int, calls: bool) -> None:
+        """Give it its job under ``limits``; ``calls``: whether the program gets a socket to call tools on."""
+        ...
+
+    async def ask(self, kind: bytes, wanted: Mapping[str, Any]) -> None:
+        """Ask a session's PID 1 to collect (``C``) or interrupt (``I``)."""
+        ...
+
+    async def frame(self) -> tuple[bytes, bytes] | None:
+        """The next letter and payload from PID 1; None when it is gone."""
+        ...
+
+    def kill(self) -> None:
+        """End every process of it."""
+        ...
+
+    async def finished(self) -> None:
+        """Wait until every process is gone and what it wrote has been read."""
+        ...
+
+    async def close(self) -> None:
+        """Kill what is left and give everything back."""
+        ...
+
+
+class Backend(Protocol):
+    """Starts jails, and says what they confine with."""
+
+    memory_is_counted: bool
+
+    def serves(self, jail_limits: Limits, limits: Limits) -> bool:
+        """Whether a jail started for ``jail_limits`` can run under ``limits``."""
+        ...
+
+    async def start(self, limits: Limits) -> Jail:
+        """A jail that waits for its job. Raises :class:`~sandbox.jail.faults.JailStartError`."""
+        ...
+
+    def describe(self) -> dict[str, object]:
+        """What confines a run, as answered to the caller."""
+        ...
+
+    async def close(self) -> None:
+        """End everything."""
+        ...
