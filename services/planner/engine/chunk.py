@@ -72,7 +72,7 @@ class Chunk:
 
     @cached_property
     def _fits(self) -> Bools:
-        return fits(self._problem, self._memory)
+        return fits(self._problem, self._options, self._memory)
 
     def count(self) -> int:
         """Return how many admitted points fit in memory."""
@@ -149,7 +149,7 @@ class Chunk:
     def least_over(self) -> float:
         """Return by how many bytes the nearest admitted point misses fitting, any work beside any state option."""
         used = self._memory.activations + self._memory.buffers
-        room = self._problem.device.memory_bytes - self._memory.state.total
+        room = self._problem.device.memory_bytes - self._memory.state.total(self._options)
         work = np.asarray(self._work.any(axis=(2, 5, 6)))
         state = np.asarray(self._state.any(axis=(3, 4)))
         over = np.max(used[..., None, None] - room[:, :, None, None, None], axis=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.engine.chunk import Chunk
-from planner.engine.memory import stage_memory
+from planner.engine.memory import StageMemory, needed_offload, stage_memory
 from planner.engine.rules.fields import AXES
 from planner.engine.space.options import MEMORY_STATE_AXES, MEMORY_WORK_AXES, WORK_AXES
 from planner.engine.stages import candidate_stages
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from planner.engine.problem import Problem
     from planner.engine.rules import Admission
-    from planner.engine.types import Bools, Floats, Ints
+    from planner.engine.space import Options
+    from planner.engine.types import Floats, Ints
 
 _ROWS_PER_BLOCK = 1024
 _PAIRS_PER_CHUNK = 256
@@ -83,30 +84,33 @@ def _alike(work: Ints, state: Ints) -> Iterator[Ints]:
 def _count_rows(
     problem: Problem, admission: Admission, weights: tuple[Floats, Floats], rows: Ints
 ) -> tuple[int, float]:
-    columns = [np.flatnonzero(weight.any(axis=0)) for weight in weights]
-    work, state = (weight[:, kept].astype(np.float32) for weight, kept in zip(weights, columns, strict=True))
-    if not work.size or not state.size:
-        return 0, np.inf
+    options = admission.grid.options
+    kept = np.flatnonzero(weights[0].any(axis=0))
+    work = weights[0][:, kept]
     layouts = admission.grid.layouts.take(rows)
-    stages = candidate_stages(problem.architecture, layouts)
-    memory = stage_memory(problem, layouts, admission.grid.options, stages)
-    shape = (*stages.index.shape, -1)
-    used = (memory.activations + memory.buffers).reshape(shape)[:, :, columns[0]]
-    room = (problem.device.memory_bytes - memory.state.total).reshape(shape)[:, :, columns[1]]
-    inside = _inside(used.astype(np.float32), room.astype(np.float32))
-    per_work = np.matmul(inside.astype(np.float32), state[..., None])[..., 0]
-    fitting = int(np.sum(per_work * work, dtype=np.float64))
-    return fitting, np.inf if fitting else _least_over(used, room, work > 0, state > 0)
+    memory = stage_memory(problem, layouts, options, candidate_stages(problem.architecture, layouts))
+    needed = needed_offload(problem, memory, kept)
+    state = weights[1].reshape(len(rows), len(options.sharding), len(options.optimizer_offload))
+    enough = np.searchsorted(options.optimizer_offload, needed)
+    per_pair = np.take_along_axis(_from_share_on(state), enough.transpose(0, 2, 1), axis=2)
+    fitting = int(np.sum(per_pair * work[:, None, :], dtype=np.float64))
+    return fitting, np.inf if fitting else _least_over(memory, options, needed, (work, state))
 
 
-def _inside(used: Floats, room: Floats) -> Bools:
-    """Return (layouts, work, state): whether every stage's use is within its room."""
-    inside: Bools = used[:, 0, :, None] <= room[:, 0, None, :]
-    for stage in range(1, used.shape[1]):
-        inside &= used[:, stage, :, None] <= room[:, stage, None, :]
-    return inside
+def _from_share_on(state: Floats) -> Floats:
+    """Return how many state options stand from each offload share on, and 0 past the last.
+
+    Shape (layouts, shardings, shares + 1).
+    """
+    totals = np.cumsum(state[..., ::-1], axis=2)[..., ::-1]
+    return np.concatenate([totals, np.zeros((*totals.shape[:2], 1))], axis=2)
 
 
-def _least_over(used: Floats, room: Floats, work: Bools, state: Bools) -> float:
-    over = np.max(used[..., None] - room[:, :, None, :], axis=1)
-    return float(np.min(over, where=work[:, :, None] & state[:, None, :], initial=np.inf))
+def _least_over(memory: StageMemory, options: Options, needed: Floats, weights: tuple[Floats, Floats]) -> float:
+    """Return the bytes the nearest admitted point is over: the optimizer share still missing, of the fullest stage."""
+    work, state = weights
+    most = np.where(state > 0, options.optimizer_offload, -np.inf).max(axis=2)
+    missing = needed - most[:, None, :]
+    over = missing * memory.state.optimizer.max(axis=1)[:, None, :]
+    standing = (work > 0)[:, :, None] & np.isfinite(most)[:, None, :]
+    return float(np.min(over, where=standing, initial=np.inf))

@@ -77,7 +77,7 @@ def memory_of(problem: Problem, layouts: Layouts, options: Options) -> Memory:
         values = {
             "weights": parts.state.weights[0, index].item(),
             "gradients": parts.state.gradients[0, index].item(),
-            "optimizer": parts.state.optimizer[0, index].item(),
+            "optimizer": parts.state.optimizer[0, index].item() * (1.0 - options.optimizer_offload.item()),
             "activations": parts.activations[0, index].item(),
             "buffers": parts.buffers[0, index].item() + parts.state.gathered[0, index].item(),
         }

@@ -47,6 +47,8 @@ def nearby(count: int) -> list[int]:
 
 def is_possible(problem: Problem) -> bool:
     """Return whether some layout of the default space uses all the GPUs."""
+    if problem.batch % problem.gpus == 0:
+        return True  # data parallelism alone does
     layouts = enumerate_layouts(problem, layout_axes(problem, _PROBE))
     grid = Grid(problem, layouts, options_of(problem, _PROBE))
     for rule in BUILTIN_RULES:

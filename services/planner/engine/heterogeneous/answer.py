@@ -102,9 +102,9 @@ def _memory(pricing: Pricing, mix: Mix) -> Memory:
     rows = []
     for index in range(count):
         values = {
-            "weights": float(state.weights[0, index, sharding, 0]),
-            "gradients": float(state.gradients[0, index, sharding, 0]),
-            "optimizer": float(state.optimizer[0, index, sharding, share]),
+            "weights": float(state.weights[0, index, sharding]),
+            "gradients": float(state.gradients[0, index, sharding]),
+            "optimizer": float(state.optimizer[0, index, sharding] * (1.0 - options.optimizer_offload[share])),
             "activations": float(activations[index]),
             "buffers": float(buffers[index]),
         }

@@ -158,7 +158,7 @@ def end_parameters(problem: Problem, layouts: Layouts) -> StageParameters:
 
 def _state(problem: Problem, layouts: Layouts, options: Options, parameters: StageParameters) -> Floats:
     """Return state bytes, shape (layouts, columns of `parameters`, flat state options)."""
-    total = state_bytes(problem, layouts, options, parameters).total[..., None, None]
+    total = state_bytes(problem, layouts, options, parameters).total(options)[..., None, None]
     return np.broadcast_to(total, (*total.shape[:2], *options.state_shape)).reshape(*total.shape[:2], -1)
 
 

@@ -1,7 +1,7 @@
 """Memory per pipeline stage: exact in weights, gradients and optimizer state, modelled in activations and buffers."""
 
 from planner.engine.memory.activations import ActivationBytes, activation_bytes
-from planner.engine.memory.peak import StageMemory, fits, stage_memory
+from planner.engine.memory.peak import StageMemory, fits, needed_offload, stage_memory
 from planner.engine.memory.state import StageParameters, StateBytes, sharding_ranks, stage_parameters, state_bytes
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "StateBytes",
     "activation_bytes",
     "fits",
+    "needed_offload",
     "sharding_ranks",
     "stage_memory",
     "stage_parameters",

@@ -15,7 +15,7 @@ from planner.engine.stages import Stages, recomputed_layers
 if TYPE_CHECKING:
     from planner.engine.problem import Problem
     from planner.engine.space import Layouts, Options
-    from planner.engine.types import Bools, Floats
+    from planner.engine.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,26 @@ def _activations(
     return resident, transient[..., None]
 
 
-def fits(problem: Problem, memory: StageMemory) -> Bools:
+def needed_offload(problem: Problem, memory: StageMemory, columns: Ints) -> Floats:
+    """Return the share of the optimizer that must leave for all stages to fit; above 1 where all is not enough.
+
+    Shape (layouts, columns, shardings); `columns` are flat indices of (sequence parallel, recompute, activation offload).
+    """
+    state = memory.state
+    room = problem.device.memory_bytes - state.fixed - state.optimizer
+    per_byte = 1.0 / np.maximum(state.optimizer, 1.0)
+    used = (memory.activations + memory.buffers).reshape(*room.shape[:2], -1)[:, :, columns]
+    needed = np.full((len(room), len(columns), room.shape[2]), -np.inf)
+    for stage in range(room.shape[1]):
+        over = used[:, stage, :, None] - room[:, stage, None, :]
+        over *= per_byte[:, stage, None, :]
+        np.maximum(needed, over, out=needed)
+    return needed
+
+
+def fits(problem: Problem, options: Options, memory: StageMemory) -> Bools:
     """Return whether all stages fit, shape (layouts, sequence parallel, recompute, offload, sharding, share)."""
-    room = (problem.device.memory_bytes - memory.state.total).astype(np.float32)
-    used = (memory.activations + memory.buffers).astype(np.float32)
-    inside: Bools = np.all(used[..., None, None] <= room[:, :, None, None, None], axis=1)
-    return inside
+    shape = memory.activations.shape
+    needed = needed_offload(problem, memory, np.arange(int(np.prod(shape[2:]))))
+    inside: Bools = options.optimizer_offload >= needed[..., None]
+    return inside.reshape(shape[0], *shape[2:], *inside.shape[2:])

@@ -31,9 +31,9 @@ class StageParameters:
 
 @dataclass(frozen=True, slots=True)
 class StateBytes:
-    """Bytes per rank, shape (layouts, stages, shardings, offload shares).
+    """Bytes per rank, shape (layouts, stages, shardings); `gathered` is the transient of unsharded layers.
 
-    Gathered is the transient of unsharded layers.
+    `optimizer` is all of it; what of it is offloaded stands on the host.
     """
 
     weights: Floats
@@ -42,9 +42,13 @@ class StateBytes:
     gathered: Floats
 
     @property
-    def total(self) -> Floats:
-        """All of it."""
-        return self.weights + self.gradients + self.optimizer + self.gathered
+    def fixed(self) -> Floats:
+        """What stays on the device whatever is offloaded."""
+        return self.weights + self.gradients + self.gathered
+
+    def total(self, options: Options) -> Floats:
+        """Return all that stands on the device for each offload share, a last axis."""
+        return self.fixed[..., None] + self.optimizer[..., None] * (1.0 - options.optimizer_offload)
 
 
 def padded_vocab(problem: Problem, tensor: Floats) -> Floats:
@@ -99,7 +103,7 @@ def sharding_ranks(problem: Problem, layouts: Layouts, options: Options) -> tupl
 
 
 def state_bytes(problem: Problem, layouts: Layouts, options: Options, parameters: StageParameters) -> StateBytes:
-    """Return the state bytes of each stage for every sharding and offload share."""
+    """Return the state bytes of each stage for every sharding."""
     zero = options.zero_stages
     shared_ranks, expert_ranks = (ranks[:, None, :] for ranks in sharding_ranks(problem, layouts, options))
     shared, expert = parameters.shared[:, :, None], parameters.expert[:, :, None]
@@ -114,10 +118,4 @@ def state_bytes(problem: Problem, layouts: Layouts, options: Options, parameters
     gathered = np.where(
         zero >= Zero.WEIGHTS, 2 * (WEIGHT_BYTES + problem.gradient_bytes / 2) * largest, np.zeros_like(whole)
     )
-    on_device = 1.0 - options.optimizer_offload
-    return StateBytes(
-        weights=weights[..., None],
-        gradients=gradients[..., None],
-        optimizer=optimizer[..., None] * on_device,
-        gathered=gathered[..., None],
-    )
+    return StateBytes(weights, gradients, optimizer, gathered)

@@ -34,7 +34,7 @@ class Zero(IntEnum):
 
 ZERO_STAGE = {"none": 0, "zero1": 1, "zero1_node": 1, "zero2": 2, "zero3": 3, "zero3_node": 3}
 BLOCK_SHARES = (0.25, 0.5, 0.75)
-OFFLOAD_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+OFFLOAD_SHARES = tuple(eighths / 8 for eighths in range(9))
 _FALSE_FIRST = (False, True)
 
 
@@ -116,8 +116,6 @@ MEMORY_STATE_AXES = (7, 8)
 
 def options_of(problem: Problem, space: Space) -> Options:
     """Return the option dimensions of `space`; plainer values first, so that ties prefer them."""
-    shares = [share for share in OFFLOAD_SHARES if space.optimizer_offload is None or share in space.optimizer_offload]
-    others = sorted(set(space.optimizer_offload or ()) - set(shares))
     return Options(
         sequence_parallel=_flags(space.sequence_parallel),
         tp_overlap=_flags(space.tp_overlap),
@@ -126,7 +124,7 @@ def options_of(problem: Problem, space: Space) -> Options:
         p2p_overlap=_flags(space.p2p_overlap),
         context_comm=_codes(CONTEXT_COMMS, space.context_comm),
         sharding=_codes(SHARDINGS, space.sharding),
-        optimizer_offload=np.array(shares + others, np.float64),
+        optimizer_offload=np.array(sorted(set(space.optimizer_offload or OFFLOAD_SHARES)), np.float64),
         grad_reduce_overlap=_flags(space.grad_reduce_overlap),
         param_gather_overlap=_flags(space.param_gather_overlap),
     )
