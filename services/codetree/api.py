@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
-from codetree import store
+from codetree import api_exports, store
 from codetree.assemble import build_spec
 from codetree.llm.pool import PoolError, resolve_models
 from codetree.llm.providers import Providers
@@ -78,7 +78,7 @@ def make_app(settings: CodetreeServiceSettings) -> FastAPI:
         title="Astrolabe codetree",
         settings=settings,
         host=settings.codetree_host,
-        routers=[router, jobs],
+        routers=[api_exports.router, router, jobs],
     )
     app.state.providers = Providers(settings)
     return app

@@ -8,8 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from codetree import codec
+from codetree.export.episode import Finished
 from codetree.models import Episode, EpisodeNode, Recorded
-from codetree.schemas import Node, SolveResult, SolveView, Tree
+from codetree.schemas import Node, SolveRequest, SolveResult, SolveView, Tree
+from kit.jobs import Job
 from kit.jobs.web.views import job_fields
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from codetree.engine.outcome import EpisodeResult
-    from kit.jobs import Job
+    from codetree.engine.values import LLMReply
 
 REPLY = "reply"
 EXECUTION = "execution"
@@ -60,6 +62,45 @@ def tree(session: Session, job_id: UUID) -> Tree:
     nodes = [codec.load_node(document) for document in session.scalars(query)]
     nodes.sort(key=lambda node: (node.layer, [int(step) for step in node.path.split(".")]))
     return Tree(nodes=[Node.model_validate(node) for node in nodes])
+
+
+def finished_ids(
+    session: Session, owner: str, labels: Mapping[str, str], after: UUID | None, limit: int
+) -> Sequence[UUID]:
+    """The owner's episodes that have a result and all the labels, oldest first, after the one given."""
+    query = (
+        select(Job.id).join(Episode, Episode.job_id == Job.id).where(Job.owner == owner, Episode.result.is_not(None))
+    )
+    if labels:
+        query = query.where(Job.labels.contains(dict(labels)))
+    if after is not None:
+        query = query.where(Job.id > after)
+    return session.scalars(query.order_by(Job.id).limit(limit)).all()
+
+
+def finished(session: Session, job_ids: Sequence[UUID]) -> list[Finished]:
+    """These episodes, as far as they have a result, with every reply that was recorded."""
+    query = select(Job.id, Job.spec, Episode.result).join(Episode, Episode.job_id == Job.id)
+    rows = session.execute(query.where(Job.id.in_(job_ids), Episode.result.is_not(None)).order_by(Job.id)).all()
+    replies = _replies(session, job_ids)
+    return [
+        Finished(
+            str(row.id),
+            SolveRequest.model_validate(row.spec, strict=False),
+            codec.load_result(row.result),
+            replies.get(row.id, {}),
+        )
+        for row in rows
+    ]
+
+
+def _replies(session: Session, job_ids: Sequence[UUID]) -> dict[UUID, dict[tuple[str, int], LLMReply]]:
+    query = select(Recorded.job_id, Recorded.key, Recorded.value)
+    found: dict[UUID, dict[tuple[str, int], LLMReply]] = {}
+    for row in session.execute(query.where(Recorded.job_id.in_(job_ids), Recorded.kind == REPLY)):
+        path, _, turn = row.key.rpartition(":")
+        found.setdefault(row.job_id, {})[path, int(turn)] = codec.load_reply(row.value)
+    return found
 
 
 def views(session: Session, jobs: Sequence[Job]) -> list[SolveView]:

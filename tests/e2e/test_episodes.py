@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -80,3 +81,36 @@ def test_no_endpoint_and_none_asked_for_is_a_clear_error(database_url: str, redi
     error = answer.json()["errors"][0]
     assert error["field"] == "models"
     assert "ASTROLABE_LLM_BASE_URL" in error["message"]
+
+
+def test_episodes_are_exported_one_by_one_and_together_with_a_manifest(
+    codetree: httpx.Client, model: ScriptedServer
+) -> None:
+    def script(asked: Asked) -> Answer:
+        return says(program(f"final_answer({node_of(asked)[0]!r}[0])" if node_of(asked)[0] != "1" else "1 / 0"))
+
+    model.script = script
+    labels = {"campaign": "exports", "gold": "1"}
+    job = solved(codetree, {"task": "export me", "labels": labels, "policy": {"kind": "tree", "max_layers": 2}})
+    one = codetree.get(f"/solve/{job['id']}/exports/sft", params={"label_source": "gold"})
+    rows = [json.loads(line) for line in one.text.splitlines()]
+    assert {row["metadata"]["node"][0] for row in rows} == {"1"}
+    query = {"label": "campaign=exports"}
+    for kind in ("sft", "preference", "kto", "rl", "atif"):
+        together = codetree.get(f"/solve/exports/{kind}", params=query)
+        described = codetree.get(f"/solve/exports/{kind}/manifest", params=query).json()
+        assert together.headers["content-type"].startswith("application/jsonl")
+        assert described["sha256"] == hashlib.sha256(together.content).hexdigest()
+        assert described["records"] == len(together.text.splitlines()) > 0
+    nothing = codetree.get("/solve/exports/sft", params={"label": "campaign=none"})
+    assert (nothing.status_code, nothing.content) == (200, b"")
+
+
+def test_codeact_acts_in_one_interpreter(codetree: httpx.Client, model: ScriptedServer) -> None:
+    steps = ["seen = 41", "print(seen + 1)", "final_answer(seen + 1)"]
+    model.script = lambda asked: says(program(steps[node_of(asked)[0].count(".")]))
+    job = solved(codetree, {"task": "count", "policy": {"kind": "codeact", "max_turns": 5}})
+    assert (job["answer"], job["stop_reason"]) == (42, "all_succeeded")
+    assert [node["status"] for node in job["tree"]["nodes"]] == ["acted", "acted", "succeeded"]
+    last = next(asked for asked in model.asked if node_of(asked)[0] == "1.1.1")
+    assert "\n42\n" in last.body["messages"][-1]["content"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from codetree.engine.ports import Executor
     from codetree.evaluate.contenders import Contender
     from codetree.evaluate.suite import Suite, SuiteTask
+    from codetree.llm.pool import ModelPool
     from codetree.llm.providers import Providers
 
 Result = dict[str, Any]
@@ -55,7 +56,12 @@ class Evaluation:
         self._limits = limits or Limits()
 
     async def run(self, jobs: int, report: Callable[[int, int], object] = lambda *_: None) -> list[Result]:
-        """Every result, those of earlier runs included; ``jobs`` episodes run at once."""
+        """Every result, those of earlier runs included; ``jobs`` episodes run at once.
+
+        Raises ``PoolError`` before anything is run when a contender's models are not to be had.
+        """
+        for contender in self.contenders:
+            self._pool(contender)
         earlier = read_results(self._results)
         self._results.write_text("".join(_line(result) for result in earlier), encoding="utf-8")
         known = {_key(result): result for result in earlier}
@@ -78,6 +84,9 @@ class Evaluation:
                 group.create_task(one(*each))
         return [known[_name(*each)] for each in plan]
 
+    def _pool(self, contender: Contender) -> ModelPool:
+        return resolve_models([ModelRequest(name=name) for name in contender.models], self._providers)
+
     def _plan(self) -> Iterator[tuple[SuiteTask, Contender, int]]:
         for contender in self.contenders:
             for repeat in range(self._repeats):
@@ -85,7 +94,7 @@ class Evaluation:
                     yield task, contender, repeat
 
     async def _episode(self, task: SuiteTask, contender: Contender, repeat: int) -> Result:
-        pool = resolve_models([ModelRequest(name=name) for name in contender.models], self._providers)
+        pool = self._pool(contender)
         spec = EpisodeSpec(
             task=task.task,
             models=pool.models,

@@ -97,20 +97,21 @@ def _reply(fate: Fate, task: SuiteTask, skill: Skill, luck: random.Random) -> st
         return "First I would look at the functions, and then I would compute the answer with them."
     own_way = f"attempt = {luck.randrange(10**6)}\n"
     thought = f"This is a simulated model's plan for the task {task.id}."
-    return _written(thought, own_way + _prelude(fate, task, skill, luck) + (task.solution or ""))
+    program = (task.solution or "").replace("final_answer(", "finish(")
+    return _written(thought, own_way + _finish(fate, task, skill, luck) + program)
 
 
-def _prelude(fate: Fate, task: SuiteTask, skill: Skill, luck: random.Random) -> str:
-    """What makes a right program end as fate has it: its tools are called all the same."""
+def _finish(fate: Fate, task: SuiteTask, skill: Skill, luck: random.Random) -> str:
+    """How a right program ends when fate has it otherwise: its tools are called all the same."""
     if fate is Fate.RIGHT:
-        return ""
+        return "finish = final_answer\n"
     if fate is Fate.CRASH:
-        return f"\n\ndef final_answer(value):\n    raise {luck.choice(_CRASHES)}\n\n\n"
+        return f"\n\ndef finish(value):\n    raise {luck.choice(_CRASHES)}\n\n\n"
     if fate is Fate.SILENT:
-        return "\n\ndef final_answer(value):\n    print(value)\n\n\n"
+        return "\n\ndef finish(value):\n    print(value)\n\n\n"
     usual = luck.random() < skill.agreement
     wrong = spoilt(task.expected, 1 if usual else luck.randint(2, 9))
-    return f"give = final_answer\n\n\ndef final_answer(value):\n    give({wrong!r})\n\n\n"
+    return f"\n\ndef finish(value):\n    final_answer({wrong!r})\n\n\n"
 
 
 def spoilt(value: JsonValue, how: int) -> JsonValue:

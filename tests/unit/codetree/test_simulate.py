@@ -48,13 +48,13 @@ def test_chances_above_one_are_refused() -> None:
 def test_a_sure_model_writes_the_solution() -> None:
     text = Writer({"m": SURE}, SUITE.tasks).write(asked(TASK.task))
     assert TASK.solution is not None
-    assert (parse_reply(text).code or "").endswith(TASK.solution.rstrip())
+    assert (parse_reply(text).code or "").endswith(TASK.solution.replace("final_answer(", "finish(").rstrip())
 
 
 @pytest.mark.parametrize(
     ("skill", "mark"),
     [
-        (Skill(wrong=1, crash=0, silent=0, malformed=0), "give("),
+        (Skill(wrong=1, crash=0, silent=0, malformed=0), "final_answer("),
         (Skill(wrong=0, crash=1, silent=0, malformed=0), "raise "),
         (Skill(wrong=0, crash=0, silent=1, malformed=0), "print(value)"),
     ],
