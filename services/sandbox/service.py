@@ -98,14 +98,14 @@ class Service:
         )
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The running service, for a caller that may use it."""
     service: Service = request.app.state.service
     require_token(request, service.settings.sandbox_token)
     return service
 
 
-def owner_of(request: Request) -> str:
+async def owner_of(request: Request) -> str:
     """On whose behalf the caller asks: what turns and sessions are kept by. Raises the problem for an unusable name."""
     owner = request.headers.get(OWNER_HEADER, "")
     if len(owner) > _MAX_OWNER_LENGTH or not (owner.isascii() and (owner.isprintable() or not owner)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ class Answer:
         self._limit_bytes = limit_bytes
         self._given = False
         # Held, never touched: what is left to report with when the program's memory is used up.
-        self._spare = bytearray(SPARE_BYTES)
+        self._spare = mmap.mmap(-1, SPARE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
     def __repr__(self) -> str:
         return "<built-in function final_answer>"
@@ -57,7 +58,7 @@ class Answer:
         self._given = False
 
     def release_spare(self) -> None:
-        self._spare = bytearray()
+        self._spare.close()
 
     def ran_out_of_memory(self) -> None:
         with contextlib.suppress(OSError, MemoryError):

@@ -7,6 +7,7 @@ it runs in, and one group a run below that. Where it may not, :func:`open_cgroup
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -91,13 +92,12 @@ class CGroups:
     def __init__(self, version: Version, parents: dict[str, Path]) -> None:
         self.version = version
         self._parents = parents
-        self._count = 0
+        self._numbers = itertools.count(1)
         self._discarded: set[Path] = set()
 
     def run_group(self, limits: Limits) -> RunGroup:
         """A new group, held to ``limits``."""
-        self._count += 1
-        name = f"run-{self._count}"
+        name = f"run-{next(self._numbers)}"
         return RunGroup(self, {key: parent / name for key, parent in self._parents.items()}, limits)
 
     def discard(self, folders: set[Path]) -> None:

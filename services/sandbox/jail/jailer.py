@@ -12,7 +12,7 @@ from sandbox.jail.template import Template
 if TYPE_CHECKING:
     from sandbox.jail.account import Account
     from sandbox.jail.arguments import Layout
-    from sandbox.jail.cgroup import CGroups
+    from sandbox.jail.cgroup import CGroups, RunGroup
     from sandbox.jail.template import Filters
     from sandbox.limits import Limits
 
@@ -57,16 +57,15 @@ class Jailer:
 
     async def start(self, limits: Limits) -> JailProcess:
         """A jail that waits for its job. On the event loop's thread only. Raises :class:`JailStartError`."""
-        template = await self._ready_template()
-        group = self._cgroups.run_group(limits) if self._cgroups is not None else None
-        self._living[template] += 1
+        group = await self._new_group(limits)
         try:
+            template = await self._ready_template()
             jail = JailProcess(template, self._account, group)
         except BaseException:
-            self._leave(template)
             if group is not None:
                 group.remove()
             raise
+        self._living[template] += 1
         jail.on_close(lambda: self._leave(template))
         try:
             await jail.ready(self._start_seconds)
@@ -81,6 +80,17 @@ class Jailer:
             template.close()
         self._living.clear()
         self._template = None
+
+    async def _new_group(self, limits: Limits) -> RunGroup | None:
+        """Made on another thread, for the kernel takes its time; not lost when the wait for it is cancelled."""
+        if self._cgroups is None:
+            return None
+        making = asyncio.get_running_loop().run_in_executor(None, self._cgroups.run_group, limits)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_remove_made)
+            raise
 
     async def _ready_template(self) -> Template:
         async with self._lock:
@@ -134,3 +144,8 @@ class Jailer:
             "python": ".".join(map(str, self.layout.interpreter.version)),
             "preloaded": list(self.layout.preload),
         }
+
+
+def _remove_made(making: asyncio.Future[RunGroup]) -> None:
+    if not making.cancelled() and making.exception() is None:
+        making.result().remove()

@@ -46,7 +46,11 @@ class JailProcess:
             self._control, control = _socket_pair(self._resources, theirs)
             # The kernel stamps the guest's first bytes with its PID as seen from here.
             self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            template.fork_jail(control)
+            try:
+                template.fork_jail(control)
+            except BaseException:
+                self._resources.close()
+                raise
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called when the jail is gone."""
@@ -141,8 +145,8 @@ class JailProcess:
                 drain.stop()
             self._init = None
             self._resources.close()
-            if self._group is not None:
-                self._group.remove()
+            if self._group is not None:  # nobody waits for it: what the kernel calls busy is tried again later
+                asyncio.get_running_loop().run_in_executor(None, self._group.remove)
 
     async def _send(self, kind: bytes, content: Mapping[str, Any], descriptors: list[int]) -> None:
         encoded = marshal.dumps(dict(content), 2)
