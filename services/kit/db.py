@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Engine, MetaData, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-    from sqlalchemy import URL
+    from sqlalchemy import URL, Table
 
 _CONNECT_TIMEOUT_SECONDS = 5
 _STATEMENT_TIMEOUT_MS = 30_000
@@ -71,6 +72,25 @@ async def async_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
     """One transaction of an API request."""
     async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+def insert_rows(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    """Insert rows of one shape, skipping those that conflict; the first primary key of those that went in.
+
+    All rows travel as one JSON parameter: a VALUES list of thousands of parameters costs ten times as much to prepare.
+    """
+    if not rows:
+        return []
+    table = cast("Table", model.__table__)
+    columns = ", ".join(rows[0])
+    returned = next(iter(table.primary_key)).name
+    statement = text(
+        f"INSERT INTO {table.fullname} ({columns}) SELECT {columns} "  # noqa: S608 - names of our own columns
+        f"FROM jsonb_populate_recordset(NULL::{table.fullname}, CAST(:rows AS jsonb)) "
+        f"ON CONFLICT DO NOTHING RETURNING {returned}"
+    )
+    document = json.dumps([dict(row) for row in rows], default=str, ensure_ascii=False)
+    return session.execute(statement, {"rows": document}).scalars().all()
 
 
 async def ping(engine: AsyncEngine) -> None:

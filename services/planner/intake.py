@@ -10,7 +10,7 @@ from kit.canonical import sha256
 from kit.jobs import Submission
 from planner import store
 from planner.catalog import digest
-from planner.engine import ENGINE_VERSION, InvalidRequest
+from planner.engine import ENGINE_VERSION, HomogeneousCluster, InvalidRequest
 from planner.schemas import PlanRequest
 from planner.tasks import refusal
 
@@ -35,7 +35,11 @@ class _SearchBeginsError(Exception):
 
 def search_key(body: PlanRequest) -> str:
     """The fingerprint of the question, the engine and the catalogue: equal keys have equal answers."""
-    return sha256({"engine": ENGINE_VERSION, "catalog": digest(), "question": body.canonical()})
+    return _key(body.canonical())
+
+
+def _key(question: dict[str, Any]) -> str:
+    return sha256({"engine": ENGINE_VERSION, "catalog": digest(), "question": question})
 
 
 def require_answerable(body: PlanRequest) -> None:
@@ -71,15 +75,27 @@ def _parse(request: Request, caller: Principal) -> Parse:
     def parse(value: Any) -> Submission:
         body = PlanRequest.model_validate(value)
         try:
-            key = search_key(body)
-            if key not in answerable:
+            question = body.canonical()
+            kind = _kind(body, question)
+            if kind is None or kind not in answerable:
                 require_answerable(body)
-                answerable.add(key)
+                answerable.add(kind or "")
         except InvalidRequest as error:
             raise refusal(error) from error
-        return submission_of(body, key, caller, max_attempts, request_id)
+        return submission_of(body, _key(question), caller, max_attempts, request_id)
 
     return parse
+
+
+def _kind(body: PlanRequest, question: dict[str, Any]) -> str | None:
+    """Names questions that differ in their sizes only: a sweep is asked about once.
+
+    None where sizes decide whether there is an answer at all, which they do not when data parallelism alone will do.
+    """
+    cluster = body.cluster
+    if not isinstance(cluster, HomogeneousCluster) or body.workload.global_batch_size % cluster.count:
+        return None
+    return sha256({**question, "workload": {"precision": body.workload.precision}})
 
 
 def _register(session: Session, made: Sequence[tuple[UUID, Line]]) -> None:

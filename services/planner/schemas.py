@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import AnyHttpUrl, ConfigDict, Field, JsonValue, StringConstraints, model_validator
@@ -19,6 +20,7 @@ from planner.engine.inputs import (
     LinkOverrides,
     ModelSpec,
     Objective,
+    PresetModel,
     SearchOptions,
     Strategy,
     Workload,
@@ -72,7 +74,7 @@ class PlanRequest(Question, JobOptions):
         Two requests with equal canonical forms have equal answers under one engine version and catalogue digest.
         """
         return {
-            "model": asdict(resolve_model(self.model)),
+            "model": _canonical_model(self.model),
             "workload": self.workload.model_dump(mode="json"),
             "cluster": _canonical_cluster(self.cluster),
             "search": _canonical_search(self.search),
@@ -136,6 +138,16 @@ class PlanView(JobView):
     insight: Insight | None = None
     engine_version: str = ENGINE_VERSION
     catalog_digest: str | None = None
+
+
+def _canonical_model(model: ModelSpec) -> dict[str, Any]:
+    """The model's dimensions; those of a preset are looked up once."""
+    return _canonical_preset(model) if isinstance(model, PresetModel) else asdict(resolve_model(model))
+
+
+@cache
+def _canonical_preset(model: PresetModel) -> dict[str, Any]:
+    return asdict(resolve_model(model))
 
 
 def _canonical_name(name: str, links: LinkOverrides, field: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from kit.db import insert_rows
 from kit.jobs.web.views import job_fields
 from planner.models import Plan, Search
 from planner.schemas import PlanView
@@ -24,8 +25,7 @@ PREFIX = "/plans"
 
 def add_plans(session: Session, plans: Sequence[tuple[UUID, str]]) -> None:
     """Say which search answers each job: (job id, search key)."""
-    if plans:
-        session.execute(insert(Plan), [{"job_id": job_id, "search_key": key} for job_id, key in plans])
+    insert_rows(session, Plan, [{"job_id": job_id, "search_key": key} for job_id, key in plans])
 
 
 def search_key(session: Session, job_id: UUID) -> str:

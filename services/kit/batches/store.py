@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from uuid_utils.compat import uuid7
 
 from kit.jobs import transitions
+from kit.jobs.batch_counts import note_finished
 from kit.jobs.bulk import submit_many
 from kit.jobs.models import Batch, Job
 from kit.jobs.states import ACTIVE, JobStatus
@@ -46,33 +47,26 @@ def accept(
     session.add(batch)
     session.flush()
     refused = list(rejections)
+    born_finished: list[UUID] = []
     for start in range(0, len(lines), _CHUNK):
         chunk = lines[start : start + _CHUNK]
         submissions = [replace(line.submission, batch_id=batch.id) for line in chunk]
         outcomes = submit_many(session, submissions, lambda keys: computed(session, keys))
         register(session, [(o.job_id, line) for line, o in zip(chunk, outcomes, strict=True) if o.created and o.job_id])
+        born_finished += [o.job_id for o in outcomes if o.created and o.finished and o.job_id]
         batch.accepted += sum(outcome.created for outcome in outcomes)
         batch.duplicates += sum(not outcome.created and outcome.problem is None for outcome in outcomes)
         refused += [line.rejected(o.problem) for line, o in zip(chunk, outcomes, strict=True) if o.problem]
     refused.sort(key=lambda rejection: rejection.line)
     batch.rejections = [rejection.model_dump(mode="json") for rejection in refused]
     session.flush()
-    batch.finished = _number_those_born_finished(session, batch.id)
-    if batch.finished == batch.accepted:
+    if born_finished:
+        note_finished(session, [(job_id, batch.id) for job_id in born_finished])
+        session.refresh(batch)
+    elif not batch.accepted:
         batch.finished_at = datetime.now(UTC)
-    session.flush()
+        session.flush()
     return batch
-
-
-def _number_those_born_finished(session: Session, batch_id: UUID) -> int:
-    """Their results were at hand: they come first, in the order of their lines."""
-    numbered = (
-        select(Job.id, func.row_number().over(order_by=Job.id).label("number"))
-        .where(Job.batch_id == batch_id, Job.status == JobStatus.SUCCEEDED)
-        .subquery()
-    )
-    statement = update(Job).where(Job.id == numbered.c.id).values(batch_seq=numbered.c.number).returning(Job.id)
-    return len(session.execute(statement, execution_options={"synchronize_session": False}).all())
 
 
 def get(session: Session, service: str, owner: str, batch_id: UUID) -> Batch:

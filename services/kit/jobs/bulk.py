@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert as plain_insert
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
 from kit.canonical import sha256
+from kit.db import insert_rows
 from kit.jobs.models import Job, JobEvent
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, JobStatus
@@ -25,12 +23,26 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
+_UNSET: dict[str, Any] = {
+    "status": JobStatus.QUEUED,
+    "leader_id": None,
+    "attempt": 0,
+    "worker": None,
+    "lease_until": None,
+    "progress": None,
+    "started_at": None,
+    "finished_at": None,
+    "cancel_requested_at": None,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class BulkOutcome:
     """What became of one request: a new job, an earlier one, or a problem."""
 
     job_id: UUID | None = None
     created: bool = False
+    finished: bool = False
     problem: Problem | None = None
 
 
@@ -59,7 +71,8 @@ def submit_many(
     inserted = _insert(session, births)
     for item in births:
         if item.row["id"] in inserted:
-            outcomes[item.position] = BulkOutcome(item.row["id"], created=True)
+            born_finished = item.row.get("status") == JobStatus.SUCCEEDED
+            outcomes[item.position] = BulkOutcome(item.row["id"], created=True, finished=born_finished)
         else:
             outcomes[item.position] = _single(session, item.submission)
     _announce(session, [item.row for item in births if item.row["id"] in inserted])
@@ -128,16 +141,13 @@ def _born(item: _Row, finished: Collection[str], leaders: dict[str, dict[str, An
 
 
 def _insert(session: Session, births: Sequence[_Row]) -> frozenset[UUID]:
-    """Insert leaders before their followers, and rows of one shape together. Returns the ids that went in."""
-    inserted: set[UUID] = set()
-    shapes: defaultdict[tuple[bool, tuple[str, ...]], list[dict[str, Any]]] = defaultdict(list)
-    for item in births:
-        shapes[item.row.get("leader_id") is not None, tuple(sorted(item.row))].append(item.row)
-    for (follows, _), rows in sorted(shapes.items(), key=lambda shape: shape[0]):
-        ready = [row for row in rows if not follows or row["leader_id"] in inserted or "status" in row]
-        if ready:
-            statement = insert(Job).on_conflict_do_nothing().returning(Job.id)
-            inserted.update(session.connection().execute(statement, ready).scalars())
+    """Insert the leaders, then those who follow one that is there. Returns the ids that went in."""
+    now = datetime.now(UTC)
+    rows = [{"created_at": now, **_UNSET, **item.row} for item in births]
+    inserted = set(insert_rows(session, Job, [row for row in rows if row["leader_id"] is None]))
+    of_this_call = {row["id"] for row in rows}
+    followers = [row for row in rows if row["leader_id"] in inserted or row["leader_id"] not in {None, *of_this_call}]
+    inserted.update(insert_rows(session, Job, followers))
     return frozenset(inserted)
 
 
@@ -161,6 +171,5 @@ def _announce(session: Session, rows: Iterable[dict[str, Any]]) -> None:
             events.append({"job_id": row["id"], "seq": 2, "type": "job.succeeded", "data": data})
         elif row.get("leader_id") is None:
             waiting.append(row["id"])
-    if events:
-        session.connection().execute(plain_insert(JobEvent), events)
+    insert_rows(session, JobEvent, [{**event, "created_at": datetime.now(UTC)} for event in events])
     ring(session, waiting)

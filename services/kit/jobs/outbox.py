@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 
+from kit.db import insert_rows
 from kit.jobs.models import Job, OutboxMessage
 from kit.jobs.states import JobStatus
 
@@ -24,7 +24,7 @@ def ring(session: Session, job_ids: Iterable[UUID]) -> None:
     """Ask for the doorbell of each job; one that waits already is enough."""
     rows = [{"job_id": job_id} for job_id in job_ids]
     if rows:
-        session.execute(insert(OutboxMessage).on_conflict_do_nothing(), rows)
+        insert_rows(session, OutboxMessage, rows)
         session.execute(select(func.pg_notify(OUTBOX_CHANNEL, "")))
 
 
