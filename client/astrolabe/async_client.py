@@ -154,15 +154,22 @@ class AsyncClient:
         requests: Iterable[Line],
         *,
         validate_only: bool = False,
+        idempotency_key: str | None = None,
         on_receipt: Callable[[BatchReceipt], None] = ignore,
     ) -> Submission[AsyncBatch[StateT]]:
         """Ask for many jobs, in as few batches as their size allows; ``on_receipt`` is told of each when accepted.
 
         Each request has an ``external_id`` of its own, under which it is done once: what was cut short is finished by
         submitting it again. Refused lines are in ``rejections`` and stop no other. ``validate_only`` starts nothing.
+        Under the same ``idempotency_key`` the same requests are the same batches, rather than new ones of duplicates.
         """
         operation = batch_operations.submit_many(
-            self.operations, kind.service, requests, validate_only=validate_only, on_receipt=on_receipt
+            self.operations,
+            kind.service,
+            requests,
+            validate_only=validate_only,
+            idempotency_key=idempotency_key,
+            on_receipt=on_receipt,
         )
         receipts = await self.run(operation)
         batches = tuple(AsyncBatch(self, kind, receipt.id) for receipt in receipts if receipt.id is not None)

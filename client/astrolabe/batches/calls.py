@@ -18,9 +18,9 @@ _ACCEPT_SECONDS = 4 * ANSWER_SECONDS
 """Thousands of lines are each checked before the answer."""
 
 
-def submit(service: Service, content: bytes, *, validate_only: bool) -> Call:
+def submit(service: Service, content: bytes, *, validate_only: bool, idempotency_key: str | None) -> Call:
     """Ask for the jobs in ``content``, newline-delimited JSON. The key makes sending it again safe."""
-    headers = {"Content-Type": NDJSON, "Idempotency-Key": uuid4().hex}
+    headers = {"Content-Type": NDJSON, "Idempotency-Key": idempotency_key or uuid4().hex}
     params = [("validate_only", "true")] if validate_only else []
     return Call(service, "POST", _PATH, params=params, headers=headers, content=content, read_seconds=_ACCEPT_SECONDS)
 

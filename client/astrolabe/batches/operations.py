@@ -33,12 +33,14 @@ def submit_many(
     lines: Iterable[Line],
     *,
     validate_only: bool = False,
+    idempotency_key: str | None = None,
     on_receipt: Callable[[BatchReceipt], None] = ignore,
 ) -> Operation[tuple[BatchReceipt, ...]]:
     """Ask for the jobs in ``lines``, one batch a chunk; ``on_receipt`` is told of each as it is accepted."""
     receipts = []
-    for chunk in chunks(lines):
-        call = calls.submit(service, bytes(chunk.content), validate_only=validate_only)
+    for number, chunk in enumerate(chunks(lines), start=1):
+        key = f"{idempotency_key}-{number}" if idempotency_key else None
+        call = calls.submit(service, bytes(chunk.content), validate_only=validate_only, idempotency_key=key)
         response = yield from operations.exchange(call)
         receipt = _renumbered(read_model(service, response, BatchReceipt)[0], chunk.numbers)
         receipts.append(receipt)

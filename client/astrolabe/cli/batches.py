@@ -46,6 +46,10 @@ def submit(
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Say what would be refused, start nothing.")
     ] = False,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="The same file under the same key is the same batch."),
+    ] = None,
     wait: Wait = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
@@ -58,7 +62,7 @@ def submit(
     kind = _kind(service, lines)
 
     async def work(client: AsyncClient) -> Submission[AsyncBatch[JobState]]:
-        return await client.submit_many(kind, lines, validate_only=validate_only)
+        return await client.submit_many(kind, lines, validate_only=validate_only, idempotency_key=idempotency_key)
 
     session = session_of(context)
     submission = session.run(work)

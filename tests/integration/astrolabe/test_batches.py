@@ -81,6 +81,18 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_key(service: ScriptedSe
     assert first.body == second.body
 
 
+def test_a_given_key_names_each_of_the_batches(
+    service: ScriptedService, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "CHUNK_LINES", 3)
+    service.on("POST", "/batches", answer(receipt(3), 202))
+    for key in ("mine", "mine", None, None):
+        client.submit_many(PLANS, REQUESTS, idempotency_key=key)
+    keys = [sent.headers["idempotency-key"] for sent in service.seen]
+    assert keys[:4] == ["mine-1", "mine-2", "mine-1", "mine-2"]
+    assert len(set(keys[4:])) == 4
+
+
 def test_what_was_cut_short_has_told_of_what_was_accepted(
     service: ScriptedService, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
