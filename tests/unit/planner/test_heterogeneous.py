@@ -70,7 +70,7 @@ def pipelines(draw: st.DrawFn) -> tuple[Stages, int, int]:
     return stages, layers, draw(st.integers(1, 9))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(pipelines())
 def test_the_assignment_is_the_best_of_all(case: tuple[Stages, int, int]) -> None:
     stages, layers, micro_batches = case

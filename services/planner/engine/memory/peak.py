@@ -71,9 +71,9 @@ def _activations(
 
 
 def needed_offload(problem: Problem, memory: StageMemory, columns: Ints) -> Floats:
-    """Return the share of the optimizer that must leave for all stages to fit; above 1 where all is not enough.
+    """Return the optimizer share that must leave for all stages to fit, above 1 where all is not enough.
 
-    Shape (layouts, columns, shardings); `columns` are flat indices of (sequence parallel, recompute, activation offload).
+    Shape (layouts, columns, shardings); `columns` index (sequence parallel, recompute, activation offload) flattened.
     """
     state = memory.state
     room = problem.device.memory_bytes - state.fixed - state.optimizer
