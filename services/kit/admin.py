@@ -14,6 +14,7 @@ from sqlalchemy import select
 from kit.auth import SCOPES, ApiKey, create_key
 from kit.db import make_engine, transaction
 from kit.settings import DatabaseSettings, load_settings
+from kit.webhooks import store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
 app.add_typer(keys, name="keys")
+webhooks = typer.Typer(no_args_is_help=True, help="The secrets that sign webhook deliveries.")
+app.add_typer(webhooks, name="webhooks")
 console = Console()
 
 
@@ -63,6 +66,17 @@ def revoke(prefix: Annotated[str, typer.Argument(help="The key's prefix, as `lis
         if key is None:
             raise typer.BadParameter(f"no key has the prefix {prefix!r}")
         key.revoked_at = key.revoked_at or datetime.now(UTC)
+
+
+@webhooks.command("secret")
+def webhook_secret(
+    owner: Annotated[str, typer.Option(help="Whose deliveries it signs.")],
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make a new one; the old one signs too for a day.")] = False,
+) -> None:
+    """Print the secret that an owner's webhook deliveries are signed with."""
+    with _transaction() as session:
+        secret = store.rotate_secret(session, owner) if rotate else store.secrets_of(session, owner)[0]
+        console.print(secret, soft_wrap=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import typer
 
 from kit import log, migrate, relay
 from kit.settings import DatabaseSettings, JobSettings, load_settings
+from kit.webhooks import courier
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -24,3 +25,11 @@ def run_relay() -> None:
     settings = load_settings(JobSettings)
     log.configure(settings, "relay")
     relay.serve(settings)
+
+
+@app.command("courier")
+def run_courier() -> None:
+    """Deliver webhooks."""
+    settings = load_settings(JobSettings)
+    log.configure(settings, "courier")
+    courier.serve(settings)

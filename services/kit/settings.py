@@ -41,6 +41,7 @@ class JobSettings(DatabaseSettings):
     visibility_timeout_seconds: PositiveInt = 7200
     max_attempts: PositiveInt = 5
     relay_interval_seconds: PositiveFloat = 1.0
+    webhook_allow_private: bool = False
     batch_max_lines: PositiveInt = 50_000
     batch_max_bytes: PositiveInt = 64 * 1024 * 1024
     worker_concurrency: PositiveInt = Field(default=2, le=64)

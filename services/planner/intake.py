@@ -63,6 +63,7 @@ def submission_of(body: PlanRequest, key: str, caller: Principal, max_attempts: 
         active_key=key,
         labels=body.labels,
         external_id=body.external_id,
+        webhook_url=str(body.webhook) if body.webhook else None,
         priority=body.priority,
         request_id=request_id,
     )

@@ -26,6 +26,7 @@ PARTS = (
     Part("planner-api", "planner", ("serve",), service="planner"),
     Part("codetree-api", "codetree", ("serve",), service="codetree"),
     Part("relay", "kit", ("relay",)),
+    Part("courier", "kit", ("courier",)),
     Part("planner-worker", "planner", ("worker",)),
     Part("codetree-worker", "codetree", ("worker",)),
 )

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from kit.canonical import sha256
 from kit.db import insert_rows
+from kit.jobs.announcement import announce
 from kit.jobs.models import Job, JobEvent
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, JobStatus
@@ -17,7 +18,7 @@ from kit.jobs.submit import MIRRORED, Submission, job_row, must_match, submit
 from kit.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from uuid import UUID
 
     from sqlalchemy.orm import Session
@@ -160,7 +161,7 @@ def _single(session: Session, submission: Submission) -> BulkOutcome:
     return BulkOutcome(accepted.job.id, created=accepted.created)
 
 
-def _announce(session: Session, rows: Iterable[dict[str, Any]]) -> None:
+def _announce(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     events: list[dict[str, Any]] = []
     waiting: list[UUID] = []
     for row in rows:
@@ -173,3 +174,4 @@ def _announce(session: Session, rows: Iterable[dict[str, Any]]) -> None:
             waiting.append(row["id"])
     insert_rows(session, JobEvent, [{**event, "created_at": datetime.now(UTC)} for event in events])
     ring(session, waiting)
+    announce(session, [row["id"] for row in rows if row["webhook_url"] and row.get("finished_at")])

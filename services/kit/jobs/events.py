@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, func, insert, literal, select, update
 
+from kit.jobs.announcement import announce
 from kit.jobs.batch_counts import note_finished
 from kit.jobs.models import Job, JobEvent
 from kit.jobs.states import ACTIVE, TERMINAL
@@ -41,11 +42,12 @@ def change(
         update(Job)
         .where((Job.id == job_id) | ((Job.leader_id == job_id) & Job.status.in_(ACTIVE)))
         .values(**values, event_seq=Job.event_seq + 1)
-        .returning(Job.id, Job.event_seq, Job.batch_id)
+        .returning(Job.id, Job.event_seq, Job.batch_id, Job.webhook_url)
     ).all()
     log(session, [(row.id, row.event_seq) for row in numbered], event, data, key)
     if values.get("status") in TERMINAL:
         note_finished(session, [(row.id, row.batch_id) for row in numbered if row.batch_id])
+        announce(session, [row.id for row in numbered if row.webhook_url])
     return True
 
 

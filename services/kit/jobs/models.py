@@ -83,6 +83,7 @@ class Job(Base):
     external_id: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     request_id: Mapped[str | None]
+    webhook_url: Mapped[str | None]
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("kit.batches.id", ondelete="SET NULL"))
     batch_seq: Mapped[int | None] = mapped_column(comment="counts the batch's jobs in the order of their ends")

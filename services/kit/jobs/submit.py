@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
 from kit.canonical import sha256
+from kit.jobs.announcement import announce
 from kit.jobs.events import log
 from kit.jobs.models import Job
 from kit.jobs.outbox import ring
@@ -48,6 +49,7 @@ class Submission:
     external_id: str | None = None
     idempotency_key: str | None = None
     request_id: str | None = None
+    webhook_url: str | None = None
     priority: int = DEFAULT_PRIORITY
     batch_id: UUID | None = None
     finished: bool = False
@@ -100,6 +102,7 @@ def job_row(submission: Submission, fingerprint: str) -> dict[str, Any]:
         "idempotency_key": submission.idempotency_key,
         "request_id": submission.request_id,
         "max_attempts": submission.max_attempts,
+        "webhook_url": submission.webhook_url,
         "priority": submission.priority,
         "batch_id": submission.batch_id,
         "event_seq": 1,
@@ -117,6 +120,8 @@ def _announce(session: Session, job: Job) -> Job:
     if job.status == JobStatus.SUCCEEDED:
         job.event_seq += 1
         log(session, [(job.id, job.event_seq)], "job.succeeded", {"status": job.status, "cached": True})
+        session.flush()
+        announce(session, [job.id])
     return job
 
 

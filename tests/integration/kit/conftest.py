@@ -13,6 +13,10 @@ def engine(database_url: str) -> Iterator[Engine]:
     """An engine on a migrated database without jobs."""
     engine = make_engine(database_url)
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE kit.jobs, kit.batches, kit.outbox, kit.job_events, kit.api_keys CASCADE"))
+        connection.execute(
+            text(
+                "TRUNCATE kit.jobs, kit.batches, kit.webhook_secrets, kit.outbox, kit.job_events, kit.api_keys CASCADE"
+            )
+        )
     yield engine
     engine.dispose()

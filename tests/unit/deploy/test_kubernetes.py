@@ -185,7 +185,7 @@ def test_stores_answer_only_those_who_are_given_their_address(store: str) -> Non
     assert allowed == {name for name in OURS if "ASTROLABE_DATABASE_URL" in environment(name)}
 
 
-def test_only_episodes_reach_the_world() -> None:
+def test_only_episodes_and_webhooks_reach_the_world() -> None:
     reaching = {
         name
         for name in WORKLOADS
@@ -195,7 +195,7 @@ def test_only_episodes_reach_the_world() -> None:
         for peer in rule["to"]
         if "ipBlock" in peer
     }
-    assert reaching == {"codetree-worker"}
+    assert reaching == {"codetree-worker", "courier"}
 
 
 def test_no_secret_has_a_value_in_the_repository() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -21,6 +21,8 @@ from kit.jobs.web.dependencies import JobServiceState, SessionDependency, state_
 from kit.jobs.web.views import JobList, JobView, entity_tag, job_fields
 from kit.problems import FieldError, invalid_request
 from kit.web.app import problem_response
+from kit.webhooks import store as deliveries
+from kit.webhooks.views import DeliveryView
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -107,7 +109,31 @@ def job_router(*, service: str, prefix: str, noun: str, scope: str, view: type[J
         response.headers["Location"] = f"{prefix}/{job_id}"
         return JobView(**job_fields(job, prefix))
 
+    _add_deliveries(router, owned_job, service, writer)
     return router
+
+
+def _add_deliveries(
+    router: APIRouter, owned_job: Callable[..., Awaitable[Job]], service: str, writer: Principal
+) -> None:
+    owned = Depends(owned_job)
+
+    @router.get("/{job_id}/deliveries", responses=_NOT_FOUND, summary="The webhook deliveries of a job")  # noqa: FAST003
+    async def list_deliveries(session: SessionDependency, job: Job = owned) -> list[DeliveryView]:
+        found = await session.run_sync(deliveries.deliveries, job.id)
+        return [DeliveryView.model_validate(delivery) for delivery in found]
+
+    @router.post(
+        "/{job_id}/deliveries/{delivery_id}/redeliver",
+        status_code=202,
+        responses=_NOT_FOUND,
+        summary="Send a delivery again, whatever became of it",
+    )
+    async def redeliver(
+        job_id: UUID, delivery_id: UUID, session: SessionDependency, caller: Principal = writer
+    ) -> DeliveryView:
+        await session.run_sync(queries.get, service, caller.owner, job_id)
+        return DeliveryView.model_validate(await session.run_sync(deliveries.redeliver, job_id, delivery_id))
 
 
 def _labels(given: Sequence[str]) -> dict[str, str]:
