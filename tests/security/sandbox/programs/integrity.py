@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from tests.security.sandbox.case import KERNEL, Case
 
 RESULT_PIPE = """
@@ -40,4 +42,27 @@ CASES = [
         "import os, signal, time\nif os.fork() == 0:\n  while time.process_time() < 0.3: pass\n  open('spent', 'w').close(); signal.pause()\nwhile not os.path.exists('spent'): time.sleep(0.01)",
         check=lambda answer: answer["usage"]["cpu_ms"] >= 290,
     ),
+    *(
+        Case(f"an answer nested {deep} deep", f"v = []\nfor _ in range({deep - 1}): v = [v]\nfinal_answer(v)", "error", exit_code=1, stderr_has="nested more than 64 deep")
+        for deep in (65, 300, 900, 20_000)
+    ),
+    Case("an answer nested as deep as may be", "v = 1\nfor _ in range(64): v = [v]\nfinal_answer(v)", result=json.loads("[" * 64 + "1" + "]" * 64)),
+    Case("an answer that holds itself", "v = []; v.append(v); final_answer(v)", "error", stderr_has="ValueError"),
+    Case("dictionaries nested too deep", "v = {}\nfor _ in range(400): v = {'k': v}\nfinal_answer(v)", "error", stderr_has="nested more than 64 deep"),
+    Case("nesting on the result pipe behind the guest's back", RESULT_PIPE + "os.write(pipe, b'A' + b'[' * 500 + b']' * 500 + b'\\n')"),
+    Case("bytes as an answer", "final_answer(b'x')", "error", stderr_has="bytes is not a JSON value"),
+    Case("keys that are not strings", "final_answer({(1, 2): 3})", "error", stderr_has="TypeError"),
+    Case("a huge integer as an answer", "final_answer(10 ** 4000)", result=10**4000),
+    Case("an object whose tolist lies", "class L:\n  def tolist(self): return self\nfinal_answer(L())", "error", exit_code=1),
+    Case("exit in every way", "import os\ntry: exit(0)\nexcept SystemExit: pass\ntry: quit()\nexcept SystemExit: pass\nos._exit(5)", "error", exit_code=5),
+    Case("sys.exit gone", "import sys; sys.exit = None; sys.exit(0)", "error", exit_code=1, stderr_has="TypeError"),
+    Case("a failing test that answers first", "try: assert False\nexcept AssertionError: final_answer('passed')", result="passed"),
+    Case("an overwritten program file", "open('/tmp/program.py', 'w').write('print(0)'); raise ValueError('mine')", "error", exit_code=1, stderr_has="ValueError: mine"),
+    Case("CPU limit with the signal handled, exit 0", "import signal, sys\nsignal.signal(signal.SIGXCPU, lambda *a: sys.exit(0))\nwhile True: pass", "timeout", limits={"cpu_seconds": 0.4}),
+    Case("a report frame printed", "import os; os.write(1, b'E\\0\\0\\0\\x070 0 0 0')", check=lambda answer: answer["stdout"].endswith("0 0 0 0")),
+    Case("a value and a print apart", "a = 17; print('hi!'); final_answer(a)", result=17, stdout="hi!\n"),
+    Case("an exception hook that exits 0", "import sys, os\nsys.excepthook = lambda *a: os._exit(0)\n1/0", exit_code=0),
+    Case("pickle bombs stay where they are", "import pickle, os\nclass B:\n  def __reduce__(self): return (os._exit, (9,))\nfinal_answer(B())", "error", exit_code=1, stderr_has="B is not a JSON value"),
+    Case("the file descriptor of the result closed", "import os; os.closerange(3, 64); print('on')", stdout="on\n"),
+    Case("an answer after the channel is closed", "import os; os.closerange(3, 64); final_answer(1)", "error", exit_code=1),
 ]  # fmt: skip

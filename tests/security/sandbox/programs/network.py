@@ -27,4 +27,11 @@ CASES = [
     Case("a pair of another family", KERNEL + "final_answer(call(53, 40, 1, 0, (ctypes.c_int * 2)()))", result="EAFNOSUPPORT"),
     Case("configure an interface", KERNEL + "import fcntl\ns = socket.socket()\nfinal_answer(attempt(lambda: fcntl.ioctl(s, 0x8914, b'lo'.ljust(40, b'\\0')) and 'set'))", result="EPERM"),
     Case("its own loopback works", "import socket\ns = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); a, _ = s.accept(); c.sendall(b'hi'); final_answer(a.recv(2).decode())", result="hi"),
+    Case("an abstract socket of the service", CONNECT + "final_answer([connect(socket.AF_UNIX, '\\0' + name) in ('ECONNREFUSED', 'EPERM') for name in ('name', 'astrolabe', 'dbus')])", result=[True] * 3),
+    Case("sockets by path", CONNECT + "final_answer([connect(socket.AF_UNIX, p) for p in ('/run/docker.sock', '/var/run/docker.sock', '/run/systemd/private')])", result=["ENOENT"] * 3),
+    Case("other services by name", "import socket\nfound = []\nfor n in ('postgres', 'redis', 'db', 'codetree', 'planner'):\n  try: found.append(socket.create_connection((n, 5432), 1))\n  except OSError: pass\nfinal_answer(len(found))", result=0),
+    Case("what was printed before a failed request is kept", "print('before')\nimport urllib.request; urllib.request.urlopen('http://example.com/')", "error", stdout="before\n", stderr_has="URLError"),
+    Case("interfaces", "import socket; final_answer([name for _, name in socket.if_nameindex()] if False else sorted(line.split(':')[0].strip() for line in open('/proc/net/dev').read().splitlines()[2:] if not line.strip().startswith(('sit', 'tun', 'ip', 'gre', 'erspan'))))", result=["lo"]),
+    Case("broadcast", CONNECT + "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1); final_answer(attempt(lambda: s.sendto(b'x', ('255.255.255.255', 9))))", result="ENETUNREACH"),
+    Case("listen on every address", "import socket; s = socket.create_server(('0.0.0.0', 8003)); final_answer(s.getsockname()[1])", result=8003),
 ]  # fmt: skip
