@@ -50,10 +50,10 @@ def submit_many(
 
 def _renumbered(receipt: BatchReceipt, numbers: Sequence[int]) -> BatchReceipt:
     """The receipt with the numbers that its lines have among all lines of all chunks."""
+    own = dict(enumerate(numbers, start=1))
     rejections = tuple(
-        rejection.model_copy(update={"line": numbers[rejection.line - 1]})
+        rejection.model_copy(update={"line": own.get(rejection.line, rejection.line)})
         for rejection in receipt.rejections
-        if 1 <= rejection.line <= len(numbers)
     )
     return receipt.model_copy(update={"rejections": rejections})
 

@@ -16,7 +16,7 @@ from astrolabe.cli.inputs import read_lines
 from astrolabe.cli.options import AsJson, OfService, Timeout, Wait, print_json
 from astrolabe.cli.session import session_of
 from astrolabe.config import Service
-from astrolabe.render.batches import print_batch, print_rejections, print_submission
+from astrolabe.render.batches import print_batch, print_receipt, print_rejections
 from astrolabe.render.console import notices, output
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from astrolabe.async_client import AsyncClient
     from astrolabe.batches.async_batch import AsyncBatch
     from astrolabe.batches.handles import Submission
-    from astrolabe.batches.models import BatchState
+    from astrolabe.batches.models import BatchReceipt, BatchState
     from astrolabe.calls import JobKind
     from astrolabe.models import JobState
 
 app = typer.Typer(help="Submit, show, read and cancel batches of requests.", no_args_is_help=True)
 
+_NOT_WAITED_FOR = "What was submitted before is in the batch of that time, and is not waited for here."
 BatchId = Annotated[UUID, typer.Argument(metavar="BATCH", help="The batch's id.")]
 
 
@@ -61,14 +62,21 @@ def submit(
     lines = read_lines(requests)
     kind = _kind(service, lines)
 
+    def tell(receipt: BatchReceipt) -> None:
+        if not as_json:
+            print_receipt(output(), receipt)
+
     async def work(client: AsyncClient) -> Submission[AsyncBatch[JobState]]:
-        return await client.submit_many(kind, lines, validate_only=validate_only, idempotency_key=idempotency_key)
+        return await client.submit_many(
+            kind, lines, validate_only=validate_only, idempotency_key=idempotency_key, on_receipt=tell
+        )
 
     session = session_of(context)
     submission = session.run(work)
     if not as_json:
-        print_submission(output(), submission.receipts)
         print_rejections(notices(), submission.rejections)
+    if wait and submission.duplicates:
+        notices().print(_NOT_WAITED_FOR)
     ids = [batch.id for batch in submission.batches]
     states = wait_for_batches(session, kind, ids, timeout, quiet=as_json) if wait else []
     _show(submission, states, as_json=as_json)

@@ -10,7 +10,7 @@ from astrolabe.render.console import first_line, line, styled
 from astrolabe.render.jobs import STATUS_STYLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
@@ -20,15 +20,12 @@ _SHOWN_REJECTIONS = 20
 _STATUS_STYLES = {"finished": "green", "cancelling": "yellow", "running": "cyan"}
 
 
-def print_submission(console: Console, receipts: Iterable[BatchReceipt]) -> None:
-    """A line for each batch."""
-    for receipt in receipts:
-        name = f"Batch {receipt.id}" if receipt.id else "Checked only"
-        earlier = f", {receipt.duplicates:,} were submitted before" if receipt.duplicates else ""
-        text = (
-            f"{name}: {receipt.accepted:,} of {receipt.total:,} lines accepted{earlier}, {receipt.rejected:,} rejected"
-        )
-        console.print(Text(line(text)))
+def print_receipt(console: Console, receipt: BatchReceipt) -> None:
+    """One line on what became of the lines of a batch."""
+    name = f"Batch {receipt.id}" if receipt.id else "Checked only"
+    earlier = f", {receipt.duplicates:,} were submitted before" if receipt.duplicates else ""
+    text = f"{name}: {receipt.accepted:,} of {receipt.total:,} lines accepted{earlier}, {receipt.rejected:,} rejected"
+    console.print(Text(line(text)))
 
 
 def print_rejections(console: Console, rejections: Sequence[Rejection]) -> None:

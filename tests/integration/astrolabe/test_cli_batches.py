@@ -9,6 +9,8 @@ from tests.integration.astrolabe.samples import BATCH, BATCH_PATH, batch, receip
 from tests.integration.astrolabe.scripted_service import ScriptedService, answer, json_lines, problem
 from tests.integration.astrolabe.test_polling import GPU, MODEL, PRICE
 
+from astrolabe.batches import lines
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -57,6 +59,16 @@ def test_only_the_first_refused_lines_are_listed(service: ScriptedService, cli: 
     assert more == "  and 5 more: --json lists them all"
 
 
+def test_what_was_accepted_is_told_though_the_rest_cannot_be_sent(
+    service: ScriptedService, cli: Cli, plans: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "CHUNK_LINES", 1)
+    service.on("POST", "/batches", answer(receipt(1), 202), problem(500, "internal", "a fault of the service"))
+    given = cli("batch", "submit", plans)
+    assert given.exit_code == 4
+    assert given.stdout == f"Batch {BATCH}: 1 of 1 lines accepted, 0 rejected\n"
+
+
 def test_validation_starts_nothing(service: ScriptedService, cli: Cli, plans: str) -> None:
     service.on("POST", "/batches", answer(receipt(2, id=None, status=None, created_at=None), 202))
     given = cli("batch", "submit", plans, "--validate-only", "--wait")
@@ -76,6 +88,17 @@ def test_waiting_shows_progress_and_exits_1_when_jobs_failed(
     told = " ".join(f"{count} {name}" for name, count in counts.items())
     assert given.stdout.splitlines()[1] == f"Batch {BATCH} finished: {told}"
     assert "batch running: 1/2 jobs" in given.stderr.splitlines()
+
+
+def test_waiting_says_that_it_does_not_cover_what_was_submitted_before(
+    service: ScriptedService, cli: Cli, plans: str
+) -> None:
+    service.on("POST", "/batches", answer(receipt(0, duplicates=2), 202))
+    service.on("GET", BATCH_PATH, answer(batch()))
+    given = cli("batch", "submit", plans, "--wait")
+    assert given.exit_code == 0
+    assert "is not waited for here" in given.stderr
+    assert f"Batch {BATCH} finished: no jobs" in given.stdout
 
 
 def test_json_is_one_document(service: ScriptedService, cli: Cli, plans: str) -> None:
@@ -145,8 +168,8 @@ def test_a_batch_nobody_has_exits_2(cli: Cli) -> None:
 
 def test_results_are_lines_of_json(service: ScriptedService, cli: Cli) -> None:
     service.on("GET", BATCH_PATH, answer(batch("running", queued=1)))
-    lines = [result(8, samples.plan(added_later="kept")), result(9, samples.job("failed"))]
-    service.on("GET", f"{BATCH_PATH}/results", json_lines(*lines), json_lines())
+    ended = [result(8, samples.plan(added_later="kept")), result(9, samples.job("failed"))]
+    service.on("GET", f"{BATCH_PATH}/results", json_lines(*ended), json_lines())
     given = cli("batch", "results", BATCH, "--since", "7")
     assert given.exit_code == 0
     [first, second] = map(json.loads, given.stdout.splitlines())
