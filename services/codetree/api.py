@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from codetree import api_exports, store
 from codetree.assemble import build_spec
 from codetree.llm.pool import PoolError, resolve_models
 from codetree.llm.providers import Providers
-from codetree.schemas import SolveRequest, SolveView, Tree
+from codetree.schemas import SolveRequest, SolveView, StoredRequest, Tree
 from codetree.settings import CodetreeServiceSettings
 from codetree.tasks import unusable_models
 from kit.auth import Principal, require
 from kit.jobs import Submission, queries, submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router
+from kit.problems import Problem
 from kit.web.app import problem_response
 
 SERVICE = "codetree"
@@ -24,6 +25,7 @@ PREFIX = "/solve"
 
 router = APIRouter(prefix=PREFIX, tags=["episodes"])
 Writer = Annotated[Principal, Depends(require("solve:write"))]
+_NOT_FOUND = problem_response("There is no such job, or it is not yours")
 Reader = Annotated[Principal, Depends(require("solve:read"))]
 
 
@@ -42,10 +44,7 @@ async def solve(
 ) -> SolveView:
     """Accept an episode. 202 with `Location`; the same `Idempotency-Key` or `external_id` answers the same job."""
     settings = _settings(request)
-    try:
-        build_spec(body, resolve_models(body.weighted_models, request.app.state.providers), settings)
-    except PoolError as error:
-        raise unusable_models(error) from error
+    _check_models(body, request, settings)
     submission = Submission(
         service=SERVICE,
         owner=caller.owner,
@@ -63,7 +62,53 @@ async def solve(
     return accepted(response, outcome.job, view)
 
 
-@router.get("/{job_id}/tree", responses={404: problem_response("There is no such job, or it is not yours")})
+@router.post("/{job_id}/replay", status_code=202, responses={404: _NOT_FOUND, 409: problem_response("It runs yet")})
+async def replay(
+    job_id: UUID,
+    caller: Writer,
+    headers: JobHeaders,
+    request: Request,
+    response: Response,
+    session: SessionDependency,
+    mode: Annotated[
+        Literal["strict", "else_live"], Query(description="what to do where nothing is recorded")
+    ] = "strict",
+) -> SolveView:
+    """Run a finished episode again from its record: `strict` asks no model and runs no program."""
+    settings = _settings(request)
+    job = await session.run_sync(queries.get, SERVICE, caller.owner, job_id)
+    if await session.run_sync(store.result, job_id) is None:
+        raise Problem(
+            409, "not-finished", "The episode has no result", "Only an episode with a result can be replayed."
+        )
+    stored = StoredRequest.model_validate({**job.spec, "replay": {"of": str(job_id), "mode": mode}}, strict=False)
+    if mode == "else_live":
+        _check_models(stored, request, settings)
+    submission = Submission(
+        service=SERVICE,
+        owner=caller.owner,
+        spec=stored.model_dump(mode="json", exclude={"external_id"}),
+        max_attempts=settings.max_attempts,
+        labels=stored.labels,
+        idempotency_key=headers.idempotency_key,
+        request_id=request.state.request_id,
+    )
+    outcome = await session.run_sync(submit, submission)
+    if outcome.created:
+        await session.run_sync(store.add_episode, outcome.job.id)
+    view = (await session.run_sync(store.views, [outcome.job]))[0]
+    return accepted(response, outcome.job, view)
+
+
+def _check_models(body: SolveRequest, request: Request, settings: CodetreeServiceSettings) -> None:
+    """Refuse what the workers could not run. Raises ``Problem`` 422."""
+    try:
+        build_spec(body, resolve_models(body.weighted_models, request.app.state.providers), settings)
+    except PoolError as error:
+        raise unusable_models(error) from error
+
+
+@router.get("/{job_id}/tree", responses={404: _NOT_FOUND})
 async def read_tree(job_id: UUID, caller: Reader, session: SessionDependency) -> Tree:
     """The tree as it stands: every node with its thought, program, execution and answer."""
     await session.run_sync(queries.get, SERVICE, caller.owner, job_id)

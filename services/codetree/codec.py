@@ -8,14 +8,15 @@ from pydantic import TypeAdapter
 
 from codetree.engine.outcome import EpisodeResult
 from codetree.engine.tree import Node
-from codetree.engine.values import Execution, LLMReply
+from codetree.engine.values import Execution, LLMReply, ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _REPLY = TypeAdapter(LLMReply)
 _EXECUTION = TypeAdapter(Execution)
 _NODE = TypeAdapter(Node)
+_MODELS = TypeAdapter(tuple[ModelSpec, ...])
 _RESULT = TypeAdapter(EpisodeResult)
 
 JsonObject = dict[str, Any]
@@ -49,6 +50,16 @@ def dump_node(node: Node) -> JsonObject:
 def load_node(document: Mapping[str, Any]) -> Node:
     """The node in a JSON object. Raises ``pydantic.ValidationError``."""
     return _NODE.validate_python(document)
+
+
+def dump_models(models: Sequence[ModelSpec]) -> JsonObject:
+    """Models as a JSON object."""
+    return {"models": _MODELS.dump_python(tuple(models), mode="json")}
+
+
+def load_models(document: Mapping[str, Any]) -> tuple[ModelSpec, ...]:
+    """The models in a JSON object. Raises ``pydantic.ValidationError``."""
+    return _MODELS.validate_python(document["models"])
 
 
 def dump_result(result: EpisodeResult) -> JsonObject:

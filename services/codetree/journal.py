@@ -10,13 +10,13 @@ from codetree.engine.tree import NodeStatus
 from kit.jobs import transitions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
     from codetree.engine.events import Event
     from codetree.engine.tree import Node
-    from codetree.engine.values import CallKey, Execution, LLMReply
+    from codetree.engine.values import CallKey, Execution, LLMReply, ModelSpec
     from kit.worker import JobContext
 
 _UNFINISHED = frozenset({NodeStatus.QUEUED, NodeStatus.GENERATED})
@@ -28,10 +28,13 @@ class DatabaseJournal:
     What is recorded between two waits for someone else is written in one transaction: before a model is asked
     (``recall_reply``) and with every event, so in particular before a program is run. Transactions of an episode follow
     one another, and each commits only while this attempt holds the job: an attempt that lost it leaves no trace.
+
+    ``replayed`` is what another episode recorded: it is recalled like its own, and kept with it.
     """
 
-    def __init__(self, context: JobContext) -> None:
+    def __init__(self, context: JobContext, replayed: Mapping[tuple[str, str], codec.JsonObject] | None = None) -> None:
         self._context = context
+        self._replayed = dict(replayed or {})
         self._recorded = context.write(lambda session: store.recorded(session, context.job_id))
         self._finished: set[str] = set()
         self._waiting: list[Callable[[Session], None]] = []
@@ -39,18 +42,18 @@ class DatabaseJournal:
 
     async def recall_reply(self, key: CallKey) -> LLMReply | None:
         await self._flush()
-        document = self._recorded.get((store.REPLY, _name(key)))
+        document = self._recall(store.REPLY, _name(key))
         return None if document is None else codec.load_reply(document)
 
     async def record_reply(self, key: CallKey, reply: LLMReply) -> None:
-        self._record(store.REPLY, key, codec.dump_reply(reply))
+        self._record(store.REPLY, _name(key), codec.dump_reply(reply))
 
     async def recall_execution(self, key: CallKey) -> Execution | None:
-        document = self._recorded.get((store.EXECUTION, _name(key)))
+        document = self._recall(store.EXECUTION, _name(key))
         return None if document is None else codec.load_execution(document)
 
     async def record_execution(self, key: CallKey, execution: Execution) -> None:
-        self._record(store.EXECUTION, key, codec.dump_execution(execution))
+        self._record(store.EXECUTION, _name(key), codec.dump_execution(execution))
 
     async def node_changed(self, node: Node) -> None:
         document, job_id = codec.dump_node(node), self._context.job_id
@@ -67,8 +70,23 @@ class DatabaseJournal:
             phase = f"layer {layer}"
             await asyncio.to_thread(self._context.progress, phase, len(self._finished), None, "nodes")
 
-    def _record(self, kind: str, key: CallKey, document: codec.JsonObject) -> None:
-        name, job_id = _name(key), self._context.job_id
+    def models(self, now: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
+        """The episode's models with the prices they had when it began; the first time, those they have ``now``."""
+        document = self._recall(store.MODELS, "pool")
+        if document is None:
+            document = codec.dump_models(now)
+            self._record(store.MODELS, "pool", document)
+        return codec.load_models(document)
+
+    def _recall(self, kind: str, name: str) -> codec.JsonObject | None:
+        document = self._recorded.get((kind, name))
+        if document is None and (kind, name) in self._replayed:
+            document = self._replayed[kind, name]
+            self._record(kind, name, document)
+        return document
+
+    def _record(self, kind: str, name: str, document: codec.JsonObject) -> None:
+        job_id = self._context.job_id
         self._recorded[kind, name] = document
         self._waiting.append(lambda session: store.record(session, job_id, kind, name, document))
 

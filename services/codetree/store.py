@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from codetree import codec
 from codetree.export.episode import Finished
 from codetree.models import Episode, EpisodeNode, Recorded
-from codetree.schemas import Node, SolveRequest, SolveResult, SolveView, Tree
+from codetree.schemas import Node, SolveResult, SolveView, StoredRequest, Tree
 from kit.jobs import Job
 from kit.jobs.web.views import job_fields
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 REPLY = "reply"
 EXECUTION = "execution"
+MODELS = "models"
+"""The models of an episode with their prices, as they were when it began."""
 
 
 def add_episode(session: Session, job_id: UUID) -> None:
@@ -42,6 +44,12 @@ def record(session: Session, job_id: UUID, kind: str, key: str, document: Mappin
     """Keep a reply or an execution; the first one written under a key stays."""
     row = {"job_id": job_id, "kind": kind, "key": key, "value": dict(document)}
     session.execute(insert(Recorded).values(row).on_conflict_do_nothing())
+
+
+def result(session: Session, job_id: UUID) -> EpisodeResult | None:
+    """What the episode came to, once it has ended."""
+    document = session.scalar(select(Episode.result).where(Episode.job_id == job_id))
+    return None if document is None else codec.load_result(document)
 
 
 def save_node(session: Session, job_id: UUID, path: str, document: Mapping[str, Any]) -> None:
@@ -86,7 +94,7 @@ def finished(session: Session, job_ids: Sequence[UUID]) -> list[Finished]:
     return [
         Finished(
             str(row.id),
-            SolveRequest.model_validate(row.spec, strict=False),
+            StoredRequest.model_validate(row.spec, strict=False),
             codec.load_result(row.result),
             replies.get(row.id, {}),
         )

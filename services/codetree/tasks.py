@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ from codetree import store
 from codetree.assemble import build_spec, sandbox_executor
 from codetree.engine.episode import run_episode
 from codetree.engine.outcome import StopReason
+from codetree.engine.replay import NobodyExecutor, NobodyLLM
 from codetree.journal import DatabaseJournal
-from codetree.llm.pool import PoolError, resolve_models
-from codetree.schemas import SolveRequest
+from codetree.llm.pool import ModelPool, PoolError, resolve_models
+from codetree.replaying import load_source
+from codetree.schemas import StoredRequest
 from kit.problems import FieldError, Problem, invalid_request
 from kit.worker import JobContext, Outcome, TransientError
 
@@ -29,7 +32,7 @@ def solve(runtime: Runtime, settings: CodetreeServiceSettings, context: JobConte
     """Run the job's episode. An outage of the sandbox sends the job back to the queue while attempts are left."""
     result = runtime.run(context, lambda: _episode(runtime, settings, context))
     attempts_left = context.held.attempt < settings.max_attempts
-    if result.stop_reason is StopReason.EXECUTOR_ERROR and attempts_left:
+    if result.stop_reason is StopReason.EXECUTOR_ERROR and attempts_left and not context.spec.get("replay"):
         raise TransientError(result.error or "the sandbox is away")
     return Outcome(partial(_store, context, result), None if result.succeeded else _no_answer(result))
 
@@ -39,18 +42,21 @@ def _store(context: JobContext, result: EpisodeResult, session: Session) -> None
 
 
 async def _episode(runtime: Runtime, settings: CodetreeServiceSettings, context: JobContext) -> EpisodeResult:
-    request = SolveRequest.model_validate(context.spec, strict=False)
-    journal = await asyncio.to_thread(DatabaseJournal, context)
+    request = StoredRequest.model_validate(context.spec, strict=False)
+    source = await asyncio.to_thread(load_source, context, request.replay) if request.replay else None
+    journal = await asyncio.to_thread(DatabaseJournal, context, source.recorded if source else None)
+    if source is not None and source.mode == "strict":
+        spec = build_spec(request, ModelPool(journal.models(()), {}, []), settings)
+        nobody = NobodyLLM(), NobodyExecutor()
+        return await run_episode(spec, llm=nobody[0], executor=nobody[1], journal=journal, replay=source.replay)
     elapsed_seconds = (datetime.now(UTC) - context.started_at).total_seconds()
     try:
         pool = resolve_models(request.weighted_models, runtime.providers)
-        spec = build_spec(request, pool, settings)
-        async with sandbox_executor(settings, client=runtime.sandbox, owner=str(context.job_id)) as executor:
-            return await run_episode(
-                spec, llm=pool, executor=executor, journal=journal, elapsed_seconds=elapsed_seconds
-            )
+        spec = replace(build_spec(request, pool, settings), models=journal.models(pool.models))
     except PoolError as error:
         raise unusable_models(error) from error
+    async with sandbox_executor(settings, client=runtime.sandbox, owner=str(context.job_id)) as executor:
+        return await run_episode(spec, llm=pool, executor=executor, journal=journal, elapsed_seconds=elapsed_seconds)
 
 
 def unusable_models(error: PoolError) -> Problem:

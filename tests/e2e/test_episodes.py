@@ -114,3 +114,28 @@ def test_codeact_acts_in_one_interpreter(codetree: httpx.Client, model: Scripted
     assert [node["status"] for node in job["tree"]["nodes"]] == ["acted", "acted", "succeeded"]
     last = next(asked for asked in model.asked if node_of(asked)[0] == "1.1.1")
     assert "\n42\n" in last.body["messages"][-1]["content"]
+
+
+def test_an_episode_is_replayed_bit_for_bit_and_asks_nobody(codetree: httpx.Client, model: ScriptedServer) -> None:
+    def script(asked: Asked) -> Answer:
+        path, turn = node_of(asked)
+        if path == "2":
+            return Answer.json({"error": {"message": "no"}}, 400)
+        code = "import time\nfinal_answer(time.time())" if "." in path else "1 / 0"
+        return says(program(code) if turn == 2 or path != "3" else "no program")
+
+    model.script = script
+    first = solved(codetree, {"task": "what time is it?", "policy": {"kind": "tree", "branching": 2}})
+    asked = len(model.asked)
+    accepted = codetree.post(f"/solve/{first['id']}/replay")
+    assert accepted.status_code == 202, accepted.text
+    again = codetree.get(accepted.headers["location"], params={"wait": 60}).json()
+    own = ("id", "links", "created_at", "started_at", "finished_at", "progress")
+    assert {name: value for name, value in again.items() if name not in own} == {
+        name: value for name, value in first.items() if name not in own
+    }
+    assert len(model.asked) == asked
+    live = codetree.post(f"/solve/{first['id']}/replay", params={"mode": "else_live"})
+    resumed = codetree.get(live.headers["location"], params={"wait": 60}).json()
+    assert resumed["votes"] == first["votes"]
+    assert {node_of(each)[0] for each in model.asked[asked:]} == {"2"}, "only what left no record is asked for"

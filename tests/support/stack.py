@@ -121,16 +121,16 @@ def running_stack(
 ) -> Iterator[Stack]:
     """Start everything (or ``only`` these), wait until it is ready, and stop it at the end."""
     ports = _free_ports(SERVICES)
-    environment = clean_environment(
-        ASTROLABE_DATABASE_URL=database_url,
-        ASTROLABE_REDIS_URL=redis_url,
-        ASTROLABE_SANDBOX_URL=f"http://127.0.0.1:{ports['sandbox']}",
-        ASTROLABE_HEARTBEAT_SECONDS="0.3",
-        ASTROLABE_LEASE_SECONDS="1.5",
-        ASTROLABE_RELAY_INTERVAL_SECONDS="0.2",
-        ASTROLABE_WORKER_CONCURRENCY="1",
+    defaults = {
+        "ASTROLABE_SANDBOX_URL": f"http://127.0.0.1:{ports['sandbox']}",
+        "ASTROLABE_HEARTBEAT_SECONDS": "0.3",
+        "ASTROLABE_LEASE_SECONDS": "1.5",
+        "ASTROLABE_RELAY_INTERVAL_SECONDS": "0.2",
+        "ASTROLABE_WORKER_CONCURRENCY": "1",
         **{f"ASTROLABE_{service.upper()}_PORT": str(port) for service, port in ports.items()},
-        **settings,
+    }
+    environment = clean_environment(
+        ASTROLABE_DATABASE_URL=database_url, ASTROLABE_REDIS_URL=redis_url, **(defaults | settings)
     )
     stack = Stack(environment, ports)
     with ExitStack() as cleanup:

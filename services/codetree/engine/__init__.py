@@ -9,6 +9,7 @@ from codetree.engine.journal import MemoryJournal
 from codetree.engine.outcome import EpisodeResult, StopReason
 from codetree.engine.policy import PolicyKind, TreePolicy, code_actions, many_programs, one_program
 from codetree.engine.ports import LLM, Executor, ExecutorError, Journal, LLMError, LLMErrorKind
+from codetree.engine.replay import NobodyExecutor, NobodyLLM, Replay
 from codetree.engine.spec import EpisodeSpec
 from codetree.engine.tree import Node, NodeStatus
 from codetree.engine.values import (
@@ -53,6 +54,8 @@ __all__ = [
     "MemoryJournal",
     "Message",
     "ModelSpec",
+    "NobodyExecutor",
+    "NobodyLLM",
     "Node",
     "NodeStatus",
     "PolicyKind",
@@ -60,6 +63,7 @@ __all__ = [
     "Program",
     "PromptPool",
     "PromptVariant",
+    "Replay",
     "StopReason",
     "TokenUsage",
     "Tool",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from codetree.engine.ports import LLM, Executor, Journal
+    from codetree.engine.replay import Replay
     from codetree.engine.spec import EpisodeSpec
 
 
@@ -38,13 +39,15 @@ async def run_episode(
     journal: Journal | None = None,
     elapsed_seconds: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
+    replay: Replay | None = None,
 ) -> EpisodeResult:
     """Run ``spec`` to its end, resuming what ``journal`` remembers of it.
 
     ``elapsed_seconds`` is what earlier attempts used of ``limits.wall_seconds``. Outages of a model or of the executor
     are part of the result (``stop_reason``); cancellation and whatever the journal raises propagate as they are.
+    ``replay``: the episode is one that ended before; the clock and the outages are its own.
     """
-    episode = _Episode(Grower(spec, llm, executor, journal or MemoryJournal()), clock, elapsed_seconds)
+    episode = _Episode(Grower(spec, llm, executor, journal or MemoryJournal(), replay=replay), clock, elapsed_seconds)
     try:
         return await episode.run()
     except BaseExceptionGroup as group:
@@ -123,7 +126,7 @@ class _Episode:
 
         First turns come before repair turns: one more program is worth more than a second chance for another.
         """
-        if self._remaining_seconds() == 0:
+        if self._remaining_seconds() == 0 or self._replay_ran_out(waiting[0].path):
             return [], Limit.WALL_SECONDS
         wave: list[Seedling] = []
         refused = None
@@ -244,8 +247,12 @@ class _Episode:
     def _layer(self, layer: int) -> list[Node]:
         return [node for node in self._ordered() if node.layer == layer]
 
+    def _replay_ran_out(self, path: str) -> bool:
+        replay = self._grower.replay
+        return replay is not None and replay.ran_out_before(path)
+
     def _remaining_seconds(self) -> float | None:
-        limit = self._spec.limits.wall_seconds
+        limit = self._spec.limits.wall_seconds if self._grower.replay is None else None
         return None if limit is None else max(0.0, limit - (self._clock() - self._started))
 
 

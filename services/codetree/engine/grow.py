@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from codetree.engine.ports import LLM, Executor, Journal
+    from codetree.engine.replay import Replay
     from codetree.engine.spec import EpisodeSpec
     from codetree.engine.values import Execution, Message, Price
 
@@ -47,6 +48,7 @@ class Grower:
     journal: Journal
     prompts: Prompts = field(default_factory=Prompts)
     runs: SharedRuns = field(default_factory=SharedRuns)
+    replay: Replay | None = None
 
     def first_turn_cost(self, seedling: Seedling) -> Usage:
         """The most that a node without a repair turn can cost."""
@@ -71,7 +73,9 @@ class Grower:
 
     async def grow(self, seedling: Seedling) -> Node:
         """The finished node. Outages end the node, never the episode; what the journal raises ends the episode."""
-        node = await self._generate(seedling)
+        node = self.replay.outage(seedling.path) if self.replay else None
+        if node is None:
+            node = await self._generate(seedling)
         if node.status is NodeStatus.GENERATED:
             node = await self._run(node, seedling)
         await self.journal.node_changed(node)

@@ -13,7 +13,9 @@ from codetree.schemas.requests import (
     MAX_TOOL_CHARACTERS,
     AnswerFormatRequest,
     LimitsRequest,
+    ReplayRequest,
     SolveRequest,
+    StoredRequest,
     ToolRequest,
 )
 from codetree.schemas.views import Node, SolveResult, SolveView, Tree, UsageView, Vote
@@ -29,9 +31,11 @@ __all__ = [
     "PolicyRequest",
     "ProgramPolicyRequest",
     "ProgramsPolicyRequest",
+    "ReplayRequest",
     "SolveRequest",
     "SolveResult",
     "SolveView",
+    "StoredRequest",
     "ToolRequest",
     "Tree",
     "TreePolicyRequest",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, field_validator
 from pydantic_core import PydanticCustomError
@@ -113,3 +114,16 @@ class SolveRequest(Request):
                 {"most": MAX_TOOL_CHARACTERS, "remedy": "send less source"},
             )
         return tools
+
+
+class ReplayRequest(Request):
+    """Which episode is run again; ``else_live`` asks for what it did not record, ``strict`` does not."""
+
+    of: UUID
+    mode: Literal["strict", "else_live"] = "strict"
+
+
+class StoredRequest(SolveRequest):
+    """A request as a job keeps it."""
+
+    replay: ReplayRequest | None = None

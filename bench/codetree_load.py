@@ -1,0 +1,127 @@
+"""Many episodes at once through the whole stack: real stores, real worker, real jails, and a model that takes its time.
+
+``PYTHONPATH=. python bench/codetree_load.py [--episodes 500] [--workers 2] [--latency-seconds 1]`` prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from tests.support.stack import COMMANDS, Stack, running_stack
+
+from codetree.evaluate.suite import load_suite
+from devstack.stores.external import libpq_url
+from devstack.stores.folder import read_state
+from kit.migrate import upgrade
+
+POLICY = {"kind": "programs", "count": 2}
+POLL_SECONDS = 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--episodes", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--latency-seconds", type=float, default=1.0)
+    given = parser.parse_args()
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="astrolabe-bench-")))
+        database_url, redis_url = start_stores(folder, cleanup)
+        model_port = start_model(given.latency_seconds, folder, cleanup)
+        extra = {f"codetree-worker-{number}": COMMANDS["codetree-worker"] for number in range(2, given.workers + 1)}
+        COMMANDS.update(extra)
+        stack = cleanup.enter_context(
+            running_stack(
+                database_url,
+                redis_url,
+                ("sandbox", "codetree", "codetree-worker", "relay", *extra),
+                ASTROLABE_LLM_BASE_URL=f"http://127.0.0.1:{model_port}/v1",
+                ASTROLABE_LLM_MODEL="simulated-strong",
+                ASTROLABE_EPISODES_PER_WORKER=str(-(-given.episodes // given.workers)),
+                ASTROLABE_HEARTBEAT_SECONDS="3",
+                ASTROLABE_LEASE_SECONDS="12",
+                ASTROLABE_LOG_LEVEL="WARNING",
+            )
+        )
+        print(json.dumps(measure(stack, database_url, given.episodes), indent=1))
+
+
+def start_stores(folder: Path, cleanup: ExitStack) -> tuple[str, str]:
+    """Fresh stores that end with this process."""
+    folder.chmod(0o755)
+    command = [sys.executable, "-m", "devstack", "stores", "--ephemeral", "--data-dir", str(folder / "stores")]
+    (folder / "stores").mkdir(mode=0o755)
+    process = subprocess.Popen([*command, "--until-exit-of", str(os.getpid())], stdout=subprocess.DEVNULL)
+    cleanup.callback(process.wait)
+    cleanup.callback(process.terminate)
+    while not (state := read_state(folder / "stores")):
+        time.sleep(0.05)
+    upgrade(str(state["database_url"]))
+    return str(state["database_url"]), str(state["redis_url"])
+
+
+def start_model(latency_seconds: float, folder: Path, cleanup: ExitStack) -> int:
+    port = 18_000 + os.getpid() % 1000
+    command = [sys.executable, "-m", "codetree", "simulate", "--port", str(port), "--suite", "m3tooleval"]
+    log = cleanup.enter_context((folder / "model.log").open("w"))
+    process = subprocess.Popen([*command, "--latency-seconds", str(latency_seconds)], stdout=log, stderr=log)
+    cleanup.callback(process.wait)
+    cleanup.callback(process.terminate)
+    return port
+
+
+def measure(stack: Stack, database_url: str, episodes: int) -> dict[str, Any]:
+    """Submit all, then watch until all have ended."""
+    suite = load_suite("m3tooleval")
+    with stack.client("codetree") as client, psycopg.connect(libpq_url(database_url), autocommit=True) as database:
+        started = time.monotonic()
+        for number in range(episodes):
+            task = suite.tasks[number % len(suite.tasks)]
+            tools = [tool.model_dump(mode="json") for tool in suite.tools(task)]
+            body = {"task": task.task, "tools": tools, "policy": POLICY, "seed": number}
+            client.post("/solve", json=body).raise_for_status()
+        submitted_seconds = time.monotonic() - started
+        most_running, most_bytes, states = 0, 0, Counter[str]()
+        while sum(states[state] for state in ("succeeded", "failed", "cancelled")) < episodes:
+            time.sleep(POLL_SECONDS)
+            states = Counter(dict(database.execute("SELECT status, count(*) FROM kit.jobs GROUP BY status").fetchall()))
+            most_running = max(most_running, states["running"])
+            most_bytes = max(most_bytes, worker_bytes(stack))
+        seconds = time.monotonic() - started
+        nodes, retried = database.execute(
+            "SELECT (SELECT count(*) FROM codetree.nodes), (SELECT count(*) FROM kit.jobs WHERE attempt > 1)"
+        ).fetchone() or (0, 0)
+    return {
+        "episodes": episodes,
+        "policy": POLICY,
+        "ended": dict(states),
+        "second_attempts": retried,
+        "most_running_at_once": most_running,
+        "submitting_seconds": round(submitted_seconds, 1),
+        "seconds": round(seconds, 1),
+        "episodes_per_second": round(episodes / seconds, 2),
+        "nodes_per_second": round(nodes / seconds, 2),
+        "workers_peak_megabytes": round(most_bytes / 1e6),
+        "cores": os.cpu_count(),
+    }
+
+
+def worker_bytes(stack: Stack) -> int:
+    """Resident memory of the worker processes."""
+    pids = [process.pid for name, process in stack.processes.items() if name.startswith("codetree-worker")]
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()
