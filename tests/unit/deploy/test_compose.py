@@ -23,7 +23,16 @@ SETTINGS = {"planner": PlannerSettings, "codetree": CodetreeServiceSettings, "sa
 
 
 def test_every_part_of_the_stack_is_there() -> None:
-    assert {"planner", "planner-worker", "codetree", "codetree-worker", "relay", "courier", "migrate", "sandbox"} == set(OURS)
+    assert {
+        "planner",
+        "planner-worker",
+        "codetree",
+        "codetree-worker",
+        "relay",
+        "courier",
+        "migrate",
+        "sandbox",
+    } == set(OURS)
     assert {"postgres", "redis"} == set(SERVICES) - set(OURS)
 
 

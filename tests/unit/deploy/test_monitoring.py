@@ -89,6 +89,15 @@ def test_counters_are_read_as_rates() -> None:
             assert re.search(r"\b(rate|increase)\(", query), name
 
 
+@pytest.mark.parametrize("query", QUERIES)
+def test_what_every_process_says_alike_is_not_added_up(query: str) -> None:
+    innermost = r"\b(\w+) by \([^)]*\) \((?:rate\(|increase\()?\s*%s\b"
+    for name in series_of(query).keys() & load(PROMETHEUS / "metrics.yml")["jobs"].keys():
+        aggregations = re.findall(innermost % name, query)
+        assert "absent(" in query or aggregations
+        assert set(aggregations) <= {"max"}
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_http_metrics_are_declared_as_they_are_exposed(service: str) -> None:
     app = create_app(service=service, title=service, settings=Settings(), routers=[], readiness={})
