@@ -23,7 +23,7 @@ from planner.engine.hardware import resolve_device
 from planner.engine.heterogeneous import Pool, find_mix
 from planner.engine.heterogeneous.assign import Stages, assign
 from planner.engine.heterogeneous.pricing import Common
-from planner.engine.heterogeneous.search import _admitted
+from planner.engine.heterogeneous.search import Standing
 from planner.engine.inputs import resolve_model
 from planner.engine.problems import problem_of
 
@@ -106,8 +106,8 @@ def test_the_mix_is_the_best_of_all_mixes(total: int, limits: tuple[int, int, in
     found = find_mix(mixed, SearchOptions(space=NARROW, top_k=1), [])
     best = float("inf")
     pricing = found.pricing
-    whole, kind = _admitted(found.admission)
-    for layout, work, state in zip(*np.nonzero(whole[kind]), strict=True):
+    standing = Standing.of(found.admission)
+    for layout, work, state in zip(*np.nonzero(standing.points[standing.kind]), strict=True):
         common = Common(int(layout), int(work), int(state))
         count = pricing.stages(common)
         if count > pricing.layer_count:

@@ -63,11 +63,9 @@ def _without_once(stages: Stages, most: Ints, layers: int, micro_batches: int, b
     count = len(most)
     if most.min() < 1 or most.sum() < layers or count > layers:
         return None
-    bottlenecks = _bottlenecks(stages, most, layers)
+    bottlenecks = _stage_times(stages, layers)
     least_fill = stages.offset.sum() + stages.slope.sum() + (layers - count) * stages.slope.min()
     bottlenecks = bottlenecks[least_fill + (micro_batches - 1) * bottlenecks < bar]
-    if not len(bottlenecks):
-        return None
     room = np.floor((bottlenecks[:, None] - stages.offset) / stages.slope + _ROUNDING)
     room = np.minimum(room, most)
     feasible = (room.min(axis=1) >= 1) & (room.sum(axis=1) >= layers)
@@ -85,19 +83,7 @@ def _without_once(stages: Stages, most: Ints, layers: int, micro_batches: int, b
     return Assignment(assigned, float(seconds[chosen]))
 
 
-def _bottlenecks(stages: Stages, most: Ints, layers: int) -> Floats:
-    """Return the stage times that can be the slowest: those from which on all layers find room."""
-    kinds = np.unique(np.stack([stages.slope, stages.offset], axis=1), axis=0)
-    values = np.unique(kinds[:, 1, None] + kinds[:, 0, None] * np.arange(1, layers + 1))
-    low, high = 0, len(values) - 1
-
-    def holds(value: float) -> bool:
-        room = np.minimum(np.floor((value - stages.offset) / stages.slope + _ROUNDING), most)
-        return bool(room.min() >= 1 and room.sum() >= layers)
-
-    if not holds(values[high]):
-        return values[:0]
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(values[middle]) else (middle + 1, high)
-    return values[low:]
+def _stage_times(stages: Stages, layers: int) -> Floats:
+    """Return every time a stage can take, ascending: one of them is the slowest stage's."""
+    kinds = np.array(list(dict.fromkeys(zip(stages.slope.tolist(), stages.offset.tolist(), strict=True))))
+    return np.unique(kinds[:, 1, None] + kinds[:, 0, None] * np.arange(1, layers + 1))

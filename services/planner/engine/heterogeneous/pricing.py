@@ -37,7 +37,7 @@ class Pricing:
         self.tables = [type_tables(pool.problem, layouts, options) for pool in pools]
         self.memory = memory_tables(pools[0].problem, layouts, options)
         self.layer_count = pools[0].problem.architecture.layers + pools[0].problem.mtp
-        self._once: dict[tuple[int, int, int, int, str], Floats] = {}
+        self._once: dict[tuple[int, int, int, str], Floats] = {}
         self._steps: dict[tuple[int, int, str], StepTimes] = {}
 
     @cached_property
@@ -132,10 +132,15 @@ class Pricing:
         )
 
     def _once_of(self, common: Common, kind: int, end: str) -> Floats:
-        key = (common.layout, common.work, common.state, kind, end)
+        """Return what a stage of 1, 2, ... layers does once per step: traffic that shows, and the optimizer."""
+        key = (common.layout, common.work, kind, end)
         if key not in self._once:
-            self._once[key] = self._priced_once(common, kind, end)
-        return self._once[key]
+            exposed, step = self._exposed(common, kind, end)
+            total = exposed[:, :, None] + (step.optimizer + step.offload)[..., None, None]
+            total = np.broadcast_to(total, (len(total), *self.options.state_shape)).reshape(len(total), -1)
+            self._once[key] = np.maximum.accumulate(total + fixed_seconds(self.pools[kind].problem), axis=0).T
+        once: Floats = self._once[key][common.state]
+        return once
 
     @property
     def straggling(self) -> float:
@@ -147,10 +152,10 @@ class Pricing:
         """Return exposed data-parallel traffic, optimizer and offload of one stage, seconds."""
         kind = int(kinds[stage])
         exposed, step = self._exposed(common, kind, self._end(stage, len(kinds)))
-        sharding, share = np.unravel_index(common.state, self.options.state_shape)[:2]
+        sharding, share, reduce, gather = np.unravel_index(common.state, self.options.state_shape)
         at = layers - 1
         return (
-            float(exposed[at]),
+            float(exposed[at, sharding, reduce, gather]),
             float(step.optimizer[at, sharding, share]),
             float(step.offload[at, sharding, share]),
         )
@@ -162,25 +167,16 @@ class Pricing:
             self._steps[key] = once_seconds(self.pools[kind].problem, row, self.options, end)
         return self._steps[key]
 
-    def _priced_once(self, common: Common, kind: int, end: str) -> Floats:
-        """Return what a stage of 1, 2, ...
-
-        Layers does once per step: traffic its passes do not hide, and the optimizer.
-        """
-        exposed, step = self._exposed(common, kind, end)
-        sharding, share = np.unravel_index(common.state, self.options.state_shape)[:2]
-        total = exposed + step.optimizer[:, sharding, share] + step.offload[:, sharding, share]
-        return np.maximum.accumulate(total + fixed_seconds(self.pools[kind].problem))
-
     def _exposed(self, common: Common, kind: int, end: str) -> tuple[Floats, StepTimes]:
+        """Return shown traffic, (layer counts, shardings, reduce overlaps, gather overlaps), and the step's times."""
         problem, step = self.pools[kind].problem, self._step(common.layout, kind, end)
-        sharding, _, reduce_hidden, gather_hidden = np.unravel_index(common.state, self.options.state_shape)
-        window = problem.device.calibration.overlap_window * np.arange(1, self.layer_count + 1)
         tables, shown = self.tables[kind], exposed_share(problem)
-        reduce, gather = step.reduce[:, sharding], step.gather[:, sharding]
+        window = problem.device.calibration.overlap_window * np.arange(1, self.layer_count + 1)[:, None, None]
         backward = window * tables.backward[common.layout, common.work]
         forward = window * tables.forward[common.layout, common.work]
-        floor = shown if self.options.grad_reduce_overlap[reduce_hidden] else 1.0
-        exposed = np.maximum(reduce - backward, floor * reduce)
-        floor = shown if self.options.param_gather_overlap[gather_hidden] else 1.0
-        return exposed + np.maximum(gather - forward, floor * gather), step
+        reduce, gather = step.reduce[:, :, None], step.gather[:, :, None]
+        floor = np.where(self.options.grad_reduce_overlap, shown, 1.0) * reduce
+        reduced = np.maximum(reduce - backward, floor)
+        floor = np.where(self.options.param_gather_overlap, shown, 1.0) * gather
+        gathered = np.maximum(gather - forward, floor)
+        return reduced[..., None] + gathered[:, :, None, :], step

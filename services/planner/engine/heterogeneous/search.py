@@ -70,7 +70,8 @@ def find_mix(pools: Sequence[Pool], search: SearchOptions, rules: Sequence[Rule]
     admission = admit(Grid(strictest, layouts, options), [*BUILTIN_RULES, *_RULES, *rules])
     layouts = admission.grid.layouts
     pricing = Pricing(pools, layouts, options)
-    candidates = _by_bound(pricing, admission)
+    standing = Standing.of(admission)
+    candidates = _by_bound(pricing, standing)
     best: list[Mix] = []
     evaluated = 0
     for done, (bound, layout, work) in enumerate(candidates):
@@ -78,8 +79,8 @@ def find_mix(pools: Sequence[Pool], search: SearchOptions, rules: Sequence[Rule]
             break
         if done % _REPORTED_EVERY == 0:
             progress("assign", done, len(candidates), "strategies")
-        for state in _states(admission, layout, work):
-            evaluated += _extend(pricing, Common(layout, work, state), best, search.top_k)
+        for state in standing.states(layout, work):
+            evaluated += _extend(pricing, Common(layout, work, state), bound, best, search.top_k)
     progress("assign", len(candidates), len(candidates), "strategies")
     return Mixes(best, pricing, admission, enumerated, evaluated, bool(candidates))
 
@@ -97,28 +98,33 @@ def _space(problem: Problem, space: Space) -> tuple[Layouts, Options, int]:
     return layouts, options, len(layouts) * len(options)
 
 
-def _admitted(admission: Admission) -> tuple[Bools, Ints]:
-    """Return what stands as (kinds of layouts, work options, state options), and every layout's kind."""
-    mask, kind = admission.kinds(range(1, AXES))
-    options = admission.grid.options
-    whole = np.broadcast_to(mask, (len(mask), *options.shape))
-    return whole.reshape(len(mask), int(np.prod(options.work_shape)), -1), kind
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands: `points` (kinds of layouts, work options, state options), and every layout's kind."""
+
+    points: Bools
+    kind: Ints
+    overlaps: int
+
+    @classmethod
+    def of(cls, admission: Admission) -> Standing:
+        """Return what `admission` left, option axes flattened."""
+        mask, kind = admission.kinds(range(1, AXES))
+        options = admission.grid.options
+        whole = np.broadcast_to(mask, (len(mask), *options.shape))
+        points = whole.reshape(len(mask), int(np.prod(options.work_shape)), -1)
+        return cls(points, kind, int(np.prod(options.state_shape[2:])))
+
+    def states(self, layout: int, work: int) -> list[int]:
+        """Return the state options that stand; of data-parallel overlaps only the fullest, which is never slower."""
+        each = self.points[self.kind[layout], work].reshape(-1, self.overlaps)
+        fullest = self.overlaps - 1 - np.argmax(each[:, ::-1], axis=1)
+        return [row * self.overlaps + int(fullest[row]) for row in np.flatnonzero(each.any(axis=1)).tolist()]
 
 
-def _states(admission: Admission, layout: int, work: int) -> list[int]:
-    """Return the state options that stand; of data-parallel overlaps only the fullest, which is never slower."""
-    whole, kind = _admitted(admission)
-    stands = whole[kind[layout], work].reshape(-1, *admission.grid.options.state_shape[2:])
-    per_state = stands.reshape(len(stands), -1)
-    width = per_state.shape[1]
-    fullest = width - 1 - np.argmax(per_state[:, ::-1], axis=1)
-    return [row * width + int(fullest[row]) for row in np.flatnonzero(per_state.any(axis=1)).tolist()]
-
-
-def _by_bound(pricing: Pricing, admission: Admission) -> list[tuple[float, int, int]]:
+def _by_bound(pricing: Pricing, standing: Standing) -> list[tuple[float, int, int]]:
     """Return (bound, layout, work) of every pair whose stages the limits can fill, ascending."""
-    whole, kind = _admitted(admission)
-    pairs = np.asarray(whole.any(axis=2))[kind]
+    pairs = np.asarray(standing.points.any(axis=2))[standing.kind]
     bounded: list[tuple[float, int, int]] = []
     for layout in range(len(pairs)):
         common = Common(layout, 0, 0)
@@ -132,12 +138,12 @@ def _by_bound(pricing: Pricing, admission: Admission) -> list[tuple[float, int, 
     return sorted(bounded)
 
 
-def _extend(pricing: Pricing, common: Common, best: list[Mix], limit: int) -> int:
+def _extend(pricing: Pricing, common: Common, bound: float, best: list[Mix], limit: int) -> int:
     """Merge the best assignment of every composition of `common` into `best`; return how many were assigned."""
     slope, count = pricing.slopes(common), pricing.stages(common)
-    if not pricing.may_fit(common):
-        return 0
     once = pricing.least_once(common)
+    if (len(best) >= limit and bound + once >= best[-1].seconds) or not pricing.may_fit(common):
+        return 0
     ways = compositions(count, tuple(pricing.stage_limits(common).tolist()))
     bounds = relaxed_seconds(ways, slope, pricing.layer_count, pricing.micro_batches(common)) + once
     evaluated = 0
