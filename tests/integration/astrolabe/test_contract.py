@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -12,7 +13,16 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from tests.integration.astrolabe import samples
 
-from astrolabe import Episode, Event, FieldError, JobState, JobStatus, Plan
+from astrolabe import (
+    Episode,
+    Event,
+    FieldError,
+    JobState,
+    JobStatus,
+    Plan,
+    WebhookVerificationError,
+    verify_webhook,
+)
 from astrolabe.batches.models import BatchCounts, BatchReceipt, BatchState, BatchStatus, Rejection
 from astrolabe.catalog import Gpu, ModelPreset, Price
 from astrolabe.episodes import Node, Usage, Vote
@@ -35,6 +45,7 @@ from kit.batches import views as batches
 from kit.batches.lines import Rejection as ServiceRejection
 from kit.jobs import states
 from kit.jobs.web import views
+from kit.webhooks import signature
 from planner import catalog
 from planner import schemas as planner
 from planner.engine import inputs, outputs
@@ -147,3 +158,13 @@ def test_only_the_events_that_end_a_job_are_taken_for_its_end() -> None:
     assert ending == [status for status in states.JobStatus if status.is_terminal]
     assert not Event(id=1, type="episode.finished").ends_job
     assert not Event(id=1, type="node.failed").ends_job
+
+
+def test_what_the_service_signs_is_verified_also_while_a_secret_is_replaced() -> None:
+    old, new = (f"whsec_{base64.b64encode(key).decode()}" for key in (b"o" * 24, b"n" * 24))
+    body = b'{"type": "job.succeeded", "data": {}}'
+    headers = signature.headers("msg_1", 1_800_000_000, body, [old, new])
+    for secret in (old, new):
+        assert verify_webhook(headers, body, secret, now=1_800_000_000)["type"] == "job.succeeded"
+    with pytest.raises(WebhookVerificationError):
+        verify_webhook(headers, body, f"whsec_{base64.b64encode(b'x' * 24).decode()}", now=1_800_000_000)
