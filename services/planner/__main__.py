@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from planner import serving
+from planner.calibration.cli import calibrate, crossvalidate, profile
 from planner.cli import app
+from planner.validation.cli import validate
+
+__all__ = ["app"]
 
 app.command("serve")(serving.serve)
 app.command("worker")(serving.run_worker)
+app.command("validate")(validate)
+app.command("calibrate")(calibrate)
+app.command("crossvalidate")(crossvalidate)
+app.command("profile")(profile)
 
 if __name__ == "__main__":
     app(prog_name="python -m planner")

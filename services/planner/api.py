@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from prometheus_client import Counter
 
 from kit import problems
 from kit.auth import Principal, require
@@ -15,6 +16,7 @@ from kit.jobs import submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router, state_of
 from kit.web.app import problem_response
 from planner import cache, store
+from planner.calibration.api import router as calibrations
 from planner.catalog import Gpu, Price, gpus, models, prices
 from planner.catalog.models import ModelPreset
 from planner.engine import Estimate, InvalidRequest
@@ -22,6 +24,8 @@ from planner.intake import LINES, SERVICE, require_answerable, search_key, submi
 from planner.schemas import EstimateRequest, Estimates, PlanRequest, PlanView
 from planner.settings import PlannerSettings
 from planner.tasks import refusal
+
+PLAN_CACHE = Counter("astrolabe_plan_cache", "Whether a plan was at hand when it was asked for.", ["outcome"])
 
 router = APIRouter()
 Writer = Annotated[Principal, Depends(require("plans:write"))]
@@ -47,6 +51,7 @@ async def create_plan(
     state = state_of(request)
     key = search_key(body)
     document = await cache.read(state.redis, key) or await session.run_sync(store.result, key)
+    PLAN_CACHE.labels("miss" if document is None else "hit").inc()
     if document is None:
         require_answerable(body)
     submission = replace(
@@ -101,7 +106,7 @@ def make_app(settings: PlannerSettings) -> FastAPI:
         title="Astrolabe planner",
         settings=settings,
         host=settings.planner_host,
-        routers=[router, jobs],
+        routers=[router, calibrations, jobs],
         streaming_routers=[batch_router(service=SERVICE, scope="plans", lines=LINES)],
     )
     app.add_exception_handler(InvalidRequest, _refused)

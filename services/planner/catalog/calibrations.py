@@ -1,11 +1,25 @@
-"""Calibrations: the fractions of datasheet rates that software reaches."""
+"""Calibrations: the fractions of datasheet rates that software reaches, by GPU, software stack and precision.
+
+A calibration is a generation's base times the factors of the software stack and of the GPU within its generation.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from planner.catalog.loader import UnknownNameError, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_STACK = "megatron-core"
+"""The stack of plans that name no other."""
+
+STACKS = ("megatron-core", "megatron-flash", "megatron-legacy", "fsdp", "jax")
+"""Software stacks: Megatron-Core and what builds on it; Megatron forks with fused attention but unfused layers; those
+without fused attention (up to 2022); PyTorch FSDP and ZeRO-3; JAX with XLA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +28,7 @@ class Calibration:
 
     `gemm` maps operand bits to the asymptotic fraction of that precision's peak; `gemm_half_k` is the reduction
     length at which a matrix product loses half of it. `*_us` are microseconds, `scale_up` and `scale_out` fractions
-    of link bandwidth.
+    of link bandwidth. `slowdown` multiplies the whole iteration: what software loses in ways no part names.
     """
 
     name: str
@@ -40,15 +54,121 @@ class Calibration:
     launches_per_layer: float = 22.0
     framework_gib: float = 2.0
     fragmentation: float = 0.03
+    slowdown: float = 1.0
+
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "gemm": (0.05, 0.97),
+    "attention_forward": (0.02, 0.90),
+    "attention_backward": (0.02, 0.90),
+    "memory": (0.10, 0.95),
+    "scale_up": (0.02, 0.98),
+    "scale_out": (0.02, 0.98),
+    "grouped_gemm": (0.05, 1.0),
+    "overlapped_tensor_share": (0.0, 0.98),
+    "overlap_window": (0.05, 1.0),
+    "exposed_floor": (0.0, 1.0),
+    "slowdown": (0.25, 4.0),
+}
+"""What no software can leave, whatever a fit says."""
+
+JOINED: dict[str, tuple[str, ...]] = {"attention": ("attention_forward", "attention_backward")}
+"""Parameters that one factor moves together."""
+
+_GEMM_BITS = "gemm_"
+
+ADJUSTABLE = (
+    "slowdown",
+    "gemm_16",
+    "gemm_8",
+    "gemm_4",
+    "gemm_half_k",
+    "attention",
+    "memory",
+    "scale_up",
+    "scale_out",
+    "launch_us",
+    "grouped_gemm",
+    "quantize_passes",
+    "overlapped_tensor_share",
+    "overlap_window",
+    "exposed_floor",
+    "overlap_slowdown",
+    "straggler",
+    "iteration_ms",
+    "scale_up_latency_us",
+    "scale_out_latency_us",
+    "framework_gib",
+    "fragmentation",
+)
+"""Names a factor may carry: fields of `Calibration`, a name in `JOINED`, or `gemm_` and operand bits."""
+
+
+def adjusted(calibration: Calibration, factors: Mapping[str, float]) -> Calibration:
+    """Return `calibration` with each named parameter multiplied by its factor, within `BOUNDS`.
+
+    UnknownNameError for a name outside `ADJUSTABLE`.
+    """
+    changed: dict[str, float] = {}
+    gemm = dict(calibration.gemm)
+    for name, factor in factors.items():
+        if name not in ADJUSTABLE:
+            raise UnknownNameError("calibration parameter", name, ADJUSTABLE)
+        bits = name.removeprefix(_GEMM_BITS)
+        if bits in gemm:
+            gemm[bits] = _bounded("gemm", gemm[bits] * factor)
+        elif hasattr(calibration, name) or name in JOINED:
+            for field in JOINED.get(name, (name,)):
+                changed[field] = _bounded(field, getattr(calibration, field) * factor)
+    return replace(calibration, gemm=gemm, **changed)  # type: ignore[arg-type]
+
+
+def _bounded(name: str, value: float) -> float:
+    low, high = BOUNDS.get(name, (0.0, float("inf")))
+    return min(max(value, low), high)
+
+
+_KINDS = ("calibration", "generation", "stack", "gpu")
 
 
 @cache
-def _calibrations() -> dict[str, Calibration]:
-    return {entry["name"]: Calibration(**entry) for entry in read_toml("calibrations.toml")["calibration"]}
+def _document() -> dict[str, dict[str, dict[str, object]]]:
+    tables = read_toml("calibrations.toml") | read_toml("calibrations_fitted.toml")
+    return {kind: {entry["name"]: entry for entry in tables.get(kind, [])} for kind in _KINDS}
 
 
-def calibration_for(name: str) -> Calibration:
-    """Return the default calibration called `name`, which is a GPU generation; UnknownNameError otherwise."""
-    if name not in _calibrations():
-        raise UnknownNameError("calibration", name, _calibrations())
-    return _calibrations()[name]
+@cache
+def fitted_factors(kind: Literal["generation", "stack", "gpu"]) -> dict[str, dict[str, float]]:
+    """Return the fitted factors of every GPU generation, software stack or GPU that has some, by name."""
+    return {
+        name: {key: float(value) for key, value in entry.items() if isinstance(value, int | float)}
+        for name, entry in _document()[kind].items()
+    }
+
+
+@cache
+def base_calibration(name: str) -> Calibration:
+    """Return the calibration of the GPU generation `name`; UnknownNameError when there is none."""
+    entries = _document()["calibration"]
+    if name not in entries:
+        raise UnknownNameError("calibration", name, entries)
+    known = {field.name for field in fields(Calibration)}
+    return Calibration(**{key: value for key, value in entries[name].items() if key in known})  # type: ignore[arg-type]
+
+
+def calibration_for(generation: str, gpu: str = "", stack: str = DEFAULT_STACK) -> Calibration:
+    """Return the default calibration of `gpu` of `generation` under `stack`; UnknownNameError for unknown names.
+
+    A GPU or generation without measured rows keeps the base that its provenance names.
+    """
+    if stack not in STACKS:
+        raise UnknownNameError("stack", stack, STACKS)
+    calibration = base_calibration(generation)
+    levels: tuple[tuple[Literal["generation", "stack", "gpu"], str], ...] = (
+        ("generation", generation),
+        ("stack", stack),
+        ("gpu", gpu),
+    )
+    for kind, name in levels:
+        calibration = adjusted(calibration, fitted_factors(kind).get(name, {}))
+    return calibration

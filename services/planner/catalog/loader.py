@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_FILES = ("gpus.toml", "models.toml", "prices.toml", "calibrations.toml")
+_FILES = ("gpus.toml", "models.toml", "prices.toml", "calibrations.toml", "calibrations_fitted.toml")
 
 
 class UnknownNameError(LookupError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.planner.validation_rows import row
 from typer.testing import CliRunner
 
 from planner.__main__ import app
@@ -20,13 +20,6 @@ from planner.validation.holdout import farthest
 from planner.validation.metrics import Prediction, errors_of, rank_groups, spearman
 from planner.validation.rows import REQUIRED, InexpressibleError, Row
 from planner.validation.stacks import stack_of
-
-_SPEC = importlib.util.spec_from_file_location("validation_rows", Path(__file__).with_name("validation_rows.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_ROWS = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_ROWS)
-row = _ROWS.row
 
 
 def table(folder: Path, *rows: Row) -> str:
@@ -155,9 +148,7 @@ def test_validate_reports_every_row(tmp_path: Path) -> None:
 def test_calibrating_on_rows_predicts_the_others_better(tmp_path: Path) -> None:
     plans = [row(id=str(index), micro_batch=str(2**index)) for index in range(4)]
     plans += [row(id=f"tp{tensor}", tp=str(tensor), dp=str(8 // tensor)) for tensor in (1, 4, 8)]
-    slow = [
-        Row({**one.fields, "iter_time_s_best": str(PricedCase(case_of(one)).seconds() * 1.25)}) for one in plans
-    ]
+    slow = [Row({**one.fields, "iter_time_s_best": str(PricedCase(case_of(one)).seconds() * 1.25)}) for one in plans]
     path = table(tmp_path, *slow)
     before, after = (
         json.loads(CliRunner().invoke(app, ["validate", path, "--json", *extra]).stdout)

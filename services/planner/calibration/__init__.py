@@ -1,0 +1,1 @@
+"""Calibrations fitted from measured runs: the project's defaults, and users' own on top of them."""

@@ -1,0 +1,111 @@
+"""The hierarchy of a fit over many sources: generation, stack, GPU, source.
+
+log factor of a row = generation + stack + GPU + source effect. Source effects absorb what a site does its own way and
+never reach a prediction for another source, so a source with many rows cannot bend what others inherit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.calibration.fit import Fit, factors_of, jacobian, solve
+from planner.calibration.parameters import PARAMETERS
+from planner.catalog.calibrations import adjusted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.engine.types import Floats, Ints
+    from planner.validation.convert import PricedCase
+
+_LEVELS = {"generation": 0.7, "stack": 0.6, "gpu": 0.4, "source": 0.8}
+"""Share of a parameter's prior spread each level may take."""
+
+_SPREAD = np.array([parameter.spread for parameter in PARAMETERS])
+_WIDTH = len(PARAMETERS)
+_NEVER = 1e-4
+
+
+def _spread(level: str) -> Floats:
+    """Return the prior of each parameter at `level`; next to nothing where the parameter is a site's own."""
+    allowed = [1.0 if level == "source" or not parameter.site_only else _NEVER for parameter in PARAMETERS]
+    spread: Floats = _SPREAD * _LEVELS[level] * np.array(allowed)
+    return spread
+
+
+def labels_of(priced: PricedCase) -> dict[str, str]:
+    """Return the member of each level that a case belongs to; a source is split by GPU."""
+    return {
+        "generation": priced.generation,
+        "stack": priced.run.stack,
+        "gpu": priced.gpu,
+        "source": f"{priced.case.row.text('source')}/{priced.gpu}",
+    }
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Rows priced once, with the design of every effect. `jacobian` is shared by all fits: it is taken at the base."""
+
+    rows: Sequence[PricedCase]
+    members: list[tuple[str, str]]
+    membership: Floats
+    base: Floats
+    jacobian: Floats
+    measured: Floats
+
+    @classmethod
+    def of(cls, rows: Sequence[PricedCase]) -> Hierarchy:
+        """Return the hierarchy over `rows`."""
+        labels = [labels_of(row) for row in rows]
+        members = sorted({(level, row[level]) for row in labels for level in _LEVELS})
+        membership = np.array([[row[level] == name for level, name in members] for row in labels], np.float64)
+        measured = np.log([row.case.run.seconds for row in rows])
+        at_base = np.zeros((len(rows), _WIDTH))
+        slopes = jacobian(lambda x: log_seconds(rows, x), at_base)
+        return cls(rows, members, membership, log_seconds(rows, at_base), slopes, measured)
+
+    def fit(self, use: Ints, *, linear: bool = False) -> Fit:
+        """Return the effects fitted on the rows at `use`, weighted by `group_weights`.
+
+        `linear` takes log seconds as linear in log factors, which is exact enough for small changes of a fit.
+        """
+        membership, rows = self.membership[use], [self.rows[index] for index in use]
+        design = (membership[:, :, None] * self.jacobian[use][:, None, :]).reshape(len(use), -1)
+        spread = np.concatenate([_spread(level) for level, _ in self.members])
+
+        def exact(x: Floats) -> Floats:
+            return log_seconds(rows, membership @ x.reshape(len(self.members), _WIDTH))
+
+        def straight(x: Floats) -> Floats:
+            seconds: Floats = self.base[use] + design @ x
+            return seconds
+
+        return solve(straight if linear else exact, self.measured[use], design, spread, group_weights(rows))
+
+    def effects(self, fit: Fit) -> dict[tuple[str, str], dict[str, float]]:
+        """Return the factors of every member of every level."""
+        table = fit.x.reshape(len(self.members), _WIDTH)
+        return {member: factors_of(table[index]) for index, member in enumerate(self.members)}
+
+    def predict(self, fit: Fit, use: Ints, *, sources: bool) -> Floats:
+        """Return predicted seconds of the rows at `use`, with or without the effects of their sources."""
+        keep = np.array([sources or level != "source" for level, _ in self.members], np.float64)
+        table = fit.x.reshape(len(self.members), _WIDTH) * keep[:, None]
+        return np.exp(log_seconds([self.rows[index] for index in use], self.membership[use] @ table))
+
+
+def log_seconds(rows: Sequence[PricedCase], x: Floats) -> Floats:
+    """Return log predicted seconds of `rows` under the log factors `x`, shape (rows, parameters), on their bases."""
+    return np.log([row.seconds(adjusted(row.prior, factors_of(values))) for row, values in zip(rows, x, strict=True)])
+
+
+def group_weights(rows: Sequence[PricedCase]) -> Floats:
+    """Return a weight per row: the inverse root of how many rows share its source, GPU and model, scaled to mean 1."""
+    keys = [(row.case.row.text("source"), row.gpu, row.case.row.text("model_name")) for row in rows]
+    weights = np.array([keys.count(key) ** -0.5 for key in keys])
+    scaled: Floats = weights / weights.mean()
+    return scaled

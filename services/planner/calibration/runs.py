@@ -1,0 +1,65 @@
+"""Measured runs, and what the cost model predicts for them under a calibration of choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.catalog.calibrations import DEFAULT_STACK, Calibration, base_calibration, calibration_for
+from planner.engine.cost.pipeline import pipeline_times
+from planner.engine.cost.price import assemble
+from planner.engine.cost.step import step_times
+from planner.engine.plan import estimate_problem
+from planner.engine.pricing import estimate_strategy
+from planner.engine.space.codec import encode
+
+if TYPE_CHECKING:
+    from planner.engine import Estimate, HomogeneousCluster, ModelSpec, Strategy, Workload
+    from planner.engine.problem import Problem
+
+_FIRST = np.zeros(1, np.intp)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training run that was measured: seconds per iteration, and peak bytes per GPU where known."""
+
+    model: ModelSpec
+    workload: Workload
+    cluster: HomogeneousCluster
+    strategy: Strategy
+    seconds: float
+    peak_bytes: float | None = None
+    stack: str = DEFAULT_STACK
+
+
+class PricedRun:
+    """A run laid out once, to be priced under many calibrations."""
+
+    def __init__(self, run: Run) -> None:
+        """InvalidRequest when the engine refuses the run's question; UnknownNameError for an unknown stack."""
+        self.run = run
+        self._problem = estimate_problem(run.model, run.workload, run.cluster, run.strategy)
+        self._layouts, self._options = encode(self._problem, run.strategy)
+        gpu = self._problem.device.gpu
+        self.generation, self.gpu = gpu.generation, gpu.name
+        self.prior = base_calibration(gpu.generation)
+        self.default = calibration_for(gpu.generation, gpu.name, run.stack)
+
+    def problem(self, calibration: Calibration | None = None) -> Problem:
+        """Return the question under `calibration`, by default the catalogue's."""
+        return replace(self._problem, device=replace(self._problem.device, calibration=calibration or self.default))
+
+    def seconds(self, calibration: Calibration | None = None) -> float:
+        """Return predicted seconds per iteration."""
+        problem = self.problem(calibration)
+        layouts, options = self._layouts, self._options
+        pipeline = pipeline_times(problem, layouts, options)
+        pricer = assemble(problem, layouts, options, pipeline, step_times(problem, layouts, options))
+        return float(pricer.seconds(_FIRST, _FIRST, _FIRST)[0, 0]) * problem.device.calibration.slowdown
+
+    def estimate(self, calibration: Calibration | None = None) -> Estimate:
+        """Return the whole estimate, memory and breakdown included."""
+        return estimate_strategy(self.problem(calibration), self.run.strategy, None)

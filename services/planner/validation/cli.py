@@ -1,0 +1,68 @@
+"""`python -m planner validate`: the cost model against a table of measurements."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from planner.validation.holdout import calibrated
+from planner.validation.metrics import Prediction
+from planner.validation.report import memory_of, read_cases, report_of
+from planner.validation.rows import RowsError, read_rows
+
+_BAD_INPUT = 2
+_Rows = Annotated[Path, typer.Argument(metavar="ROWS.csv", help="Table with the columns of measured_throughput.csv.")]
+_Calibrate = Annotated[
+    int, typer.Option("--calibrate", min=0, max=50, help="Fit on K rows of each source, GPU and precision first.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def validate(rows: _Rows, calibrate: _Calibrate = 0, as_json: _Json = False) -> None:
+    """Predict the iteration time of every row the engine can express, and report the errors."""
+    try:
+        reading = read_cases(read_rows(rows))
+    except (OSError, UnicodeDecodeError, RowsError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(_BAD_INPUT) from error
+    if calibrate:
+        predictions, used = calibrated(reading.priced, calibrate)
+        reading.skipped += used
+    else:
+        predictions = [Prediction(one.case, one.seconds()) for one in reading.priced]
+    report = report_of(reading, predictions, memory_of(reading.priced))
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+        return
+    for part in tables_of(report):
+        Console().print(part)
+
+
+def tables_of(report: dict[str, Any]) -> list[Table | str]:
+    """Return the report for people."""
+    memory, ranking = report["memory"], report["ranking"]
+    lines: list[Table | str] = [f"{report['rows']} rows, {report['used']} predicted, {len(report['skipped'])} skipped"]
+    for name, groups in report["by"].items():
+        table = Table(name, "rows", "mean |error|", "median", "within 10 %", "bias")
+        for group, errors in groups.items():
+            figures = (errors["mape"], errors["median_ape"], errors["within_10"], errors["bias"])
+            table.add_row(group, str(errors["rows"]), *(f"{figure:.1%}" for figure in figures))
+        lines.append(table)
+    if report["mape"] is not None:
+        lines.append(f"all: mean |error| {report['mape']:.1%}, median {report['median_ape']:.1%}")
+    if memory["mape"] is not None:
+        lines.append(f"peak memory: mean |error| {memory['mape']:.1%} over {memory['rows']} rows")
+    lines.append(f"runs called infeasible by more than a tenth: {len(memory['wrongly_infeasible'])}")
+    if ranking["groups"]:
+        regret, rank = ranking["mean_regret"], ranking["mean_spearman"]
+        lines.append(f"ranking: {ranking['groups']} groups, mean regret {regret:.1%}, mean Spearman {rank:.2f}")
+    reasons: dict[str, int] = {}
+    for one in report["skipped"]:
+        reasons[one["reason"]] = reasons.get(one["reason"], 0) + 1
+    lines += [f"skipped {count}: {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
+    return lines

@@ -1,0 +1,187 @@
+"""From a row of the table to a question the engine can answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from planner.calibration.runs import PricedRun, Run
+from planner.engine import ExplicitModel, HomogeneousCluster, InvalidRequest, Workload
+from planner.validation.rows import InexpressibleError, Row
+from planner.validation.stacks import stack_of
+from planner.validation.strategy import strategy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Built = TypeVar("_Built")
+_GPUS = {
+    ("V100", 16): "v100-16gb-sxm",
+    ("V100", 32): "v100-32gb-sxm",
+    ("A100", 40): "a100-40gb-sxm",
+    ("H100", 96): "h100-96gb-sxm",
+}
+_MLA = {"q_lora_rank": 1536, "kv_lora_rank": 512, "rope_head_dim": 64, "value_head_dim": 128}
+_PRECISIONS = ("nvfp4", "mxfp8", "fp8", "bf16", "fp16")
+_FULL_TASKS = ("pretrain", "sft", "full finetune", "")
+_BITS_PER_BYTE = 8
+_SLIDING_EVERY = 2
+_SEQUENCE_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A row and the measured run it describes."""
+
+    row: Row
+    run: Run
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What `--calibrate` fits together: source, GPU type, precision."""
+        return self.row.text("source"), self.row.text("gpu_type"), self.run.workload.precision
+
+
+class PricedCase(PricedRun):
+    """A case laid out once."""
+
+    def __init__(self, case: Case) -> None:
+        """InexpressibleError when the engine refuses the case's strategy."""
+        self.case = case
+        try:
+            super().__init__(case.run)
+        except InvalidRequest as error:
+            raise InexpressibleError(f"{error.field}: {error.message}") from error
+
+
+def case_of(row: Row) -> Case:
+    """Return the case of `row`; InexpressibleError when the engine cannot express it."""
+    seconds = row.number("iter_time_s_best")
+    if not seconds or seconds <= 0:
+        raise InexpressibleError("iter_time_s_best: missing, no iteration time to compare with")
+    if row.text("hetero_json") and "+" in row.text("gpu_type"):
+        raise InexpressibleError("hetero_json: an assignment over unlike GPUs is not a strategy of one GPU type")
+    if row.text("task") not in _FULL_TASKS:
+        raise InexpressibleError(f"task: {row.text('task')!r} trains adapters, the engine prices full training")
+    if "mamba" in row.text("model_name").lower() or row.text("attn_type") == "":
+        raise InexpressibleError("attn_type: not a transformer with attention in every layer")
+    stack = stack_of(row.text("framework"))
+    peak = row.number("peak_mem_gb")
+    run = Run(
+        model=_model(row),
+        workload=_workload(row),
+        cluster=_cluster(row),
+        strategy=_checked("strategy", lambda: strategy_of(row, stack)),
+        seconds=seconds,
+        peak_bytes=peak * 1e9 if peak else None,
+        stack=stack.name,
+    )
+    return Case(row, run)
+
+
+def warnings_of(row: Row) -> list[str]:
+    """Return the contradictions of a row that do not stop it from being used."""
+    seconds, rate = row.number("iter_time_s_best"), row.number("tokens_per_s_per_gpu")
+    warnings = []
+    if seconds and rate and row.text("global_batch") and row.text("seq_len"):
+        implied = row.needed("global_batch") * row.needed("seq_len") / rate / row.needed("num_gpus")
+        if abs(implied / seconds - 1) > _SEQUENCE_TOLERANCE:
+            warnings.append(f"tokens_per_s_per_gpu implies {implied:.4g} s, iter_time_s_best says {seconds:.4g} s")
+    if row.text("tier") == "A" and not row.text("recompute"):
+        warnings.append("recompute: not stated, taken as what its stack does by default")
+    return warnings
+
+
+def _checked(what: str, build: Callable[[], _Built]) -> _Built:
+    try:
+        return build()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or what
+        raise InexpressibleError(f"{field}: {first['msg']}") from error
+
+
+def _model(row: Row) -> ExplicitModel:
+    layers, experts = row.needed("layers"), row.integer("moe_experts", 0)
+    heads, hidden = row.needed("heads"), row.needed("hidden")
+    window = row.integer("attn_window", 0)
+    dense = row.integer("dense_layers", 0) if experts else 0
+    dimensions: dict[str, Any] = {
+        "name": row.text("model_name") or "custom",
+        "layers": layers,
+        "hidden_size": hidden,
+        "heads": heads,
+        "kv_heads": row.integer("kv_heads", 0) or heads,
+        "head_dim": row.integer("head_dim", 0) or max(hidden // heads, 1),
+        "ffn_size": row.integer("ffn_hidden", 0) or row.integer("moe_ffn_hidden", 0) or 4 * hidden,
+        "vocab_size": row.needed("vocab"),
+        "gated_mlp": row.text("gated_ffn") == "1",
+        "tied_embeddings": row.text("tied_emb") == "1",
+        "sliding_window": window,
+        "sliding_layers": layers // _SLIDING_EVERY if window else 0,
+        "mtp_layers": row.integer("mtp", 0),
+        **(_MLA if row.text("attn_type") == "MLA" else {}),
+        **(_experts(row, layers, dense) if experts else {}),
+    }
+    return _checked("model", lambda: ExplicitModel(**dimensions))
+
+
+def _experts(row: Row, layers: int, dense: int) -> dict[str, int]:
+    """Experts in every other layer (Llama-4) are told by half of the layers being dense."""
+    alternating = dense * _SLIDING_EVERY == layers
+    return {
+        "experts": row.needed("moe_experts"),
+        "experts_per_token": row.needed("moe_topk"),
+        "expert_ffn_size": row.needed("moe_ffn_hidden"),
+        "shared_ffn_size": row.integer("moe_shared_ffn", 0),
+        "dense_layers": 0 if alternating else dense,
+        "moe_period": _SLIDING_EVERY if alternating else 1,
+    }
+
+
+def _workload(row: Row) -> Workload:
+    text = row.text("precision").lower()
+    precision = next((name for name in _PRECISIONS if name in text), None)
+    if precision is None:
+        raise InexpressibleError(f"precision: {text!r} is none of {', '.join(_PRECISIONS)}")
+    if row.text("gpu_type") == "V100":
+        precision = "fp16"
+    body = {
+        "global_batch_size": row.needed("global_batch"),
+        "sequence_length": row.needed("seq_len"),
+        "precision": precision,
+        "gradient_precision": "bf16" if "PURE" in row.text("precision") else "fp32",
+    }
+    return _checked("workload", lambda: Workload(**body))
+
+
+def _cluster(row: Row) -> HomogeneousCluster:
+    """The links a row states override those of the GPU's reference system."""
+    kind, memory = row.text("gpu_type"), row.number("gpu_mem_gb")
+    name = _GPUS.get((kind, int(memory or 0)), kind.lower())
+    node = row.needed("gpus_per_node")
+    links: dict[str, float] = {
+        "gpus_per_node": node,
+        "domain": 72 if "NVL72" in row.text("intra_link") else node,
+    }
+    rate = network_gbps(row.text("inter_link"), node)
+    if rate:
+        links["scale_out_gbps"] = rate
+    return _checked("cluster", lambda: HomogeneousCluster(gpu=name, count=row.needed("num_gpus"), links=links))
+
+
+def network_gbps(text: str, gpus_per_node: int) -> float | None:
+    """Return 1e9 bytes per second per GPU that the text of `inter_link` states, None when it states none."""
+    per_gpu = re.search(r"(\d+) ?Gb/s(?: RDMA| NDR)? per GPU|Slingshot-11 (\d+)Gb/s per GPU", text)
+    if per_gpu:
+        return float(per_gpu[1] or per_gpu[2]) / _BITS_PER_BYTE
+    ports = re.search(r"(\d+)x ?(?:IB HDR )?(\d+) ?Gb/s", text)
+    if ports:
+        return float(ports[1]) * float(ports[2]) / _BITS_PER_BYTE / gpus_per_node
+    if "Omni-Path links per node" in text:
+        return 4 * 100 / _BITS_PER_BYTE / gpus_per_node
+    whole = re.search(r"(\d+) ?Gb(?:/s|ps)[^(]*(?:per node|node-to-node)", text)
+    return float(whole[1]) / _BITS_PER_BYTE / gpus_per_node if whole else None

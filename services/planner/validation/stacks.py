@@ -1,0 +1,46 @@
+"""What a training framework does that a row does not restate."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from planner.catalog.calibrations import DEFAULT_STACK
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A software stack's habits, taken where a row leaves the field empty.
+
+    `name` selects the calibration. `flash`: fused attention kernels. `overlaps`: hides data-parallel and pipeline
+    traffic by default; `tensor_overlap`: user-buffer overlap of tensor-parallel traffic under sequence parallelism.
+    """
+
+    name: str
+    flash: bool = True
+    overlaps: bool = True
+    tensor_overlap: bool = False
+
+
+_MODERN = Stack(DEFAULT_STACK, tensor_overlap=True)
+_PLAIN = Stack(DEFAULT_STACK, overlaps=False)
+_LEGACY = Stack("megatron-legacy", flash=False, overlaps=False)
+_KNOWN = (
+    (r"maxtext|paxml|jax", Stack("jax")),
+    (r"torchtitan|olmo|pytorch fsdp|meta internal", Stack("fsdp")),
+    (r"foundry|composer|fsdp|zero-3|hf |deepspeed \(hf|metaseq", Stack("fsdp")),
+    (r"zero-bubble", Stack("megatron-flash", overlaps=False)),
+    (r"interne?vo|nanotron|megatron-llama|megascale", Stack("megatron-flash")),
+    (r"sailor", Stack("megatron-legacy", flash=False, overlaps=False)),
+    (r"deepspeed|vtrain|sc21|2020|2022|korthikanti|mt-nlg|bignlp|neox|big-science", _LEGACY),
+    (r"megatron-lm [0-9a-f]{7}", _PLAIN),
+    (r"nemo|megatron-bridge|megatron-core|megatron-moe|megatron-lm|megatron", _MODERN),
+)
+
+
+def stack_of(framework: str) -> Stack:
+    """Return the stack that `framework` names; the default one for names nobody knows."""
+    for pattern, stack in _KNOWN:
+        if re.search(pattern, framework.lower()):
+            return stack
+    return _MODERN
