@@ -11,18 +11,23 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-    from sandbox.jail.pipes import Drain
+    from sandbox.jail.pipes import Kept
     from sandbox.limits import Limits
 
 
 class Jail(Counter, Protocol):
     """One jail: it waits, takes one job, and is closed. ``stdout`` and the like exist from :meth:`submit` on."""
 
-    output_exceeded: asyncio.Event
-    stdout: Drain
-    stderr: Drain
-    result: Drain
-    calls: socket.socket | None
+    @property
+    def output_exceeded(self) -> asyncio.Event: ...
+    @property
+    def stdout(self) -> Kept: ...
+    @property
+    def stderr(self) -> Kept: ...
+    @property
+    def result(self) -> Kept: ...
+    @property
+    def calls(self) -> socket.socket | None: ...
 
     def waiting(self) -> bool:
         """Whether it is alive and has not been given a job."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kit.log import get_logger
 from kit.problems import Problem
+from sandbox.docker_backend import DockerBackend
 from sandbox.jail.faults import CannotConfineError
 from sandbox.jail.requirements import PROBE, check_tier, prepare_cgroups, prepare_jailer, remedy_for
 from sandbox.limits import resolve
@@ -88,8 +89,10 @@ class Confinement:
         self._pool.open()
 
     async def _first_pool(self) -> Pool:
-        """Bubblewrap's with a fresh /proc, or without where the host masks its own."""
+        """Docker's where the settings say so; else bubblewrap's with a fresh /proc, or without where that is masked."""
         settings = self._settings
+        if settings.sandbox_backend == "docker":
+            return await self._tried(await asyncio.to_thread(DockerBackend, settings))
         self._cgroups = self._cgroups or prepare_cgroups(settings)
         backend = await asyncio.to_thread(prepare_jailer, settings, fresh_proc=True, cgroups=self._cgroups)
         try:

@@ -41,9 +41,13 @@ def enter(settings: dict[str, Any]) -> None:
     kernel.raise_loopback()
 
 
-def close(settings: dict[str, Any], disk_bytes: int) -> None:
-    """The second half: the working directory of the size asked for, and then no way to change anything any more."""
+def mount_box(settings: dict[str, Any], disk_bytes: int) -> None:
+    """The second half begins: the working directory of the size asked for."""
     kernel.mount_tmpfs(BOX, "0755", disk_bytes, settings["inodes"])
+
+
+def close(settings: dict[str, Any]) -> None:
+    """The second half: no way to change anything any more."""
     os.chdir(BOX)
     kernel.drop_capabilities()
     if settings["landlock"]:

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-def main(control: socket.socket, settings: dict[str, Any]) -> NoReturn:
-    """The whole life of a jail; leaving ends every process in it."""
+def main(control: socket.socket, settings: dict[str, Any], passed: list[int] | None = None) -> NoReturn:
+    """The whole life of a jail; leaving ends every process in it.
+
+    ``passed``: the program's descriptors, where a container confines and none can come with the job.
+    """
     try:
-        _live(control, settings)
+        _live(control, settings, passed)
     except EOFError:
         pass  # the service is gone
     except BaseException as error:  # noqa: BLE001 - there is nobody else to tell
@@ -38,12 +41,17 @@ def report_failure(control: socket.socket, error: BaseException) -> None:
         send(control.fileno(), b"X", f"{type(error).__name__}: {error}".encode(errors="replace")[:1000])
 
 
-def _live(control: socket.socket, settings: dict[str, Any]) -> None:
+def _live(control: socket.socket, settings: dict[str, Any], passed: list[int] | None) -> None:
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    confine.enter(settings)
+    if passed is None:
+        confine.enter(settings)
     send(control.fileno(), b"H", b"")
     _, job, descriptors = receive(control)
-    confine.close(settings, job["disk_bytes"])
+    if passed is None:
+        confine.mount_box(settings, job["disk_bytes"])
+    else:
+        descriptors = passed
+    confine.close(settings)
     stdin = _prepare(job)
     first = os.fork()
     if first == 0:

@@ -28,6 +28,7 @@ NAMESPACES = {
 }
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _SECCOMP_MODE_FILTER = 2
 _BPF_INSTRUCTION_BYTES = 8
@@ -80,6 +81,11 @@ def raise_loopback() -> None:
 def set_dumpable(value: int) -> None:
     """Whether processes of the same user may trace this one and read its memory."""
     _checked("prctl dumpable", _libc.prctl(_PR_SET_DUMPABLE, value, 0, 0, 0))
+
+
+def become_subreaper() -> None:
+    """Be given what descendants leave behind, as PID 1 is."""
+    _checked("prctl subreaper", _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def drop_capabilities() -> None:

@@ -41,7 +41,7 @@ def main(job: dict[str, Any], stdin: int, descriptors: list[int]) -> NoReturn:
     if job["session"]:
         cells.serve(calls.Calls(called[0]), module, answer)
         os._exit(0)
-    if called:
+    if called and job["tools"]:
         define_tools(calls.Calls(called[0]), job["tools"])
     leave(_run(job, module, answer))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import marshal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -74,6 +75,12 @@ def pack_guest(interpreter: Interpreter, account: Account) -> bytes:
         **account.popen_arguments(),
     )  # fmt: skip
     return base64.b64decode(packed.stdout)
+
+
+def guest_sources() -> bytes:
+    """The guest as a marshalled dictionary of sources by module name, for an interpreter that is not here."""
+    sources = {f"sandbox.guest.{path.stem}": path.read_text() for path in _GUEST.glob("*.py") if path.stem[0] != "_"}
+    return marshal.dumps({"sandbox": "", "sandbox.guest": "", **sources}, 2)
 
 
 def _candidates() -> list[Path]:
