@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from tests.support.stack import COMMANDS, Stack, running_stack
@@ -24,6 +25,9 @@ from codetree.evaluate.suite import load_suite
 from devstack.stores.external import libpq_url
 from devstack.stores.folder import read_state
 from kit.migrate import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 POLICY = {"kind": "programs", "count": 2}
 POLL_SECONDS = 0.5
@@ -39,13 +43,13 @@ def main() -> None:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="astrolabe-bench-")))
         database_url, redis_url = start_stores(folder, cleanup)
         model_port = start_model(given.latency_seconds, folder, cleanup)
-        extra = {f"codetree-worker-{number}": COMMANDS["codetree-worker"] for number in range(2, given.workers + 1)}
-        COMMANDS.update(extra)
+        workers = [f"codetree-worker-{number}" for number in range(1, given.workers + 1)]
+        COMMANDS.update(dict.fromkeys(workers, COMMANDS["codetree-worker"]))
         stack = cleanup.enter_context(
             running_stack(
                 database_url,
                 redis_url,
-                ("sandbox", "codetree", "codetree-worker", "relay", *extra),
+                ("sandbox", "codetree", "relay"),
                 ASTROLABE_LLM_BASE_URL=f"http://127.0.0.1:{model_port}/v1",
                 ASTROLABE_LLM_MODEL="simulated-strong",
                 ASTROLABE_EPISODES_PER_WORKER=str(-(-given.episodes // given.workers)),
@@ -54,7 +58,7 @@ def main() -> None:
                 ASTROLABE_LOG_LEVEL="WARNING",
             )
         )
-        print(json.dumps(measure(stack, database_url, given.episodes), indent=1))
+        print(json.dumps(measure(stack, database_url, given.episodes, workers), indent=1))
 
 
 def start_stores(folder: Path, cleanup: ExitStack) -> tuple[str, str]:
@@ -81,18 +85,17 @@ def start_model(latency_seconds: float, folder: Path, cleanup: ExitStack) -> int
     return port
 
 
-def measure(stack: Stack, database_url: str, episodes: int) -> dict[str, Any]:
-    """Submit all, then watch until all have ended."""
-    suite = load_suite("m3tooleval")
-    with stack.client("codetree") as client, psycopg.connect(libpq_url(database_url), autocommit=True) as database:
+def measure(stack: Stack, database_url: str, episodes: int, workers: list[str]) -> dict[str, Any]:
+    """Submit all, then start the workers, so that all run at once, and watch until all have ended."""
+    with stack.client("codetree") as client, ThreadPoolExecutor(8) as threads:
         started = time.monotonic()
-        for number in range(episodes):
-            task = suite.tasks[number % len(suite.tasks)]
-            tools = [tool.model_dump(mode="json") for tool in suite.tools(task)]
-            body = {"task": task.task, "tools": tools, "policy": POLICY, "seed": number}
-            client.post("/solve", json=body).raise_for_status()
+        list(threads.map(lambda body: client.post("/solve", json=body).raise_for_status(), bodies(episodes)))
         submitted_seconds = time.monotonic() - started
-        most_running, most_bytes, states = 0, 0, Counter[str]()
+    started = time.monotonic()
+    for worker in workers:
+        stack.start(worker)
+    most_running, most_bytes, states = 0, 0, Counter[str]()
+    with psycopg.connect(libpq_url(database_url), autocommit=True) as database:
         while sum(states[state] for state in ("succeeded", "failed", "cancelled")) < episodes:
             time.sleep(POLL_SECONDS)
             states = Counter(dict(database.execute("SELECT status, count(*) FROM kit.jobs GROUP BY status").fetchall()))
@@ -109,12 +112,21 @@ def measure(stack: Stack, database_url: str, episodes: int) -> dict[str, Any]:
         "second_attempts": retried,
         "most_running_at_once": most_running,
         "submitting_seconds": round(submitted_seconds, 1),
+        "load_average_of_the_machine": os.getloadavg()[0],
         "seconds": round(seconds, 1),
         "episodes_per_second": round(episodes / seconds, 2),
         "nodes_per_second": round(nodes / seconds, 2),
         "workers_peak_megabytes": round(most_bytes / 1e6),
         "cores": os.cpu_count(),
     }
+
+
+def bodies(episodes: int) -> Iterator[dict[str, Any]]:
+    suite = load_suite("m3tooleval")
+    for number in range(episodes):
+        task = suite.tasks[number % len(suite.tasks)]
+        tools = [tool.model_dump(mode="json") for tool in suite.tools(task)]
+        yield {"task": task.task, "tools": tools, "policy": POLICY, "seed": number}
 
 
 def worker_bytes(stack: Stack) -> int:

@@ -9,7 +9,8 @@ from codetree.engine.budget import Limits
 from codetree.engine.spec import EpisodeSpec
 from codetree.executor import SandboxExecutor
 from codetree.llm.pool import PoolError
-from codetree.tools.python_source import python_tool
+from codetree.schemas.requests import HttpToolRequest
+from codetree.tools.http import ToolUrlError, check_url
 
 if TYPE_CHECKING:
     import httpx
@@ -24,6 +25,7 @@ def build_spec(request: SolveRequest, pool: ModelPool, settings: CodetreeSetting
     """The engine's view of ``request``. Raises ``PoolError`` when its models can't serve it."""
     for recording in pool.recordings:
         _check_replayable(request, recording)
+    _check_urls(request, settings)
     unpriced = [model.name for model in pool.models if model.price is None]
     if request.limits.money_usd is not None and unpriced:
         raise PoolError(
@@ -37,7 +39,7 @@ def build_spec(request: SolveRequest, pool: ModelPool, settings: CodetreeSetting
         task=request.task,
         models=pool.models,
         policy=request.policy.to_policy(),
-        tools=tuple(python_tool(tool.name, tool.description, tool.source) for tool in request.tools),
+        tools=tuple(tool.to_tool() for tool in request.tools),
         limits=Limits(**request.limits.model_dump()),
         answer_format=answer_format,
         seed=request.seed,
@@ -56,6 +58,16 @@ def sandbox_executor(
         client=client,
         owner=owner,
     )
+
+
+def _check_urls(request: SolveRequest, settings: CodetreeSettings) -> None:
+    for index, tool in enumerate(request.tools):
+        if isinstance(tool, HttpToolRequest):
+            try:
+                check_url(tool.url, settings.tool_origins, allow_loopback=settings.profile == "development")
+            except ToolUrlError as error:
+                remedy = "add it to ASTROLABE_TOOL_ORIGINS, and to ASTROLABE_SANDBOX_TOOL_ORIGINS"
+                raise PoolError(f"{tool.url!r} {error}; {remedy}", field=f"tools.{index}.url") from error
 
 
 def _check_replayable(request: SolveRequest, recording: Recording) -> None:

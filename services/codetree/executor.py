@@ -21,7 +21,7 @@ from codetree.transport import ReplyTooLargeError, TransientError, patient_clien
 from kit.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from pydantic import JsonValue, SecretStr
 
@@ -56,7 +56,6 @@ class SandboxExecutor:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         client: httpx.AsyncClient | None = None,
         owner: str | None = None,
-        tools: Sequence[dict[str, JsonValue]] = (),
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._max_attempts = max_attempts
@@ -65,14 +64,13 @@ class SandboxExecutor:
         self._own_client = client is None
         self._client = client or patient_client(headers, use_proxies=False)
         self._headers = {} if owner is None else {OWNER_HEADER: owner}
-        self._tools = tuple(tools)
         self._sessions: dict[str, str] = {}
 
     async def execute(self, program: Program) -> Execution:
         """The outcome of ``program``. Raises ``ExecutorError`` after the last attempt."""
         if program.session is not None:
             return await self._step(program, program.session)
-        return await self._post(program, "executions", execution_request(program, self._tools), read_execution)
+        return await self._post(program, "executions", execution_request(program), read_execution)
 
     async def aclose(self) -> None:
         """End the sessions; close the connections, unless they are shared."""
@@ -109,9 +107,7 @@ class SandboxExecutor:
         return session
 
     async def _run_step(self, program: Program, code: str, session: str) -> Execution:
-        return await self._post(
-            program, "executions", step_request(program, code, session, self._tools), read_execution
-        )
+        return await self._post(program, "executions", step_request(program, code, session), read_execution)
 
     async def _post(self, program: Program, path: str, body: dict[str, JsonValue], read: Callable[[bytes], T]) -> T:
         def on_retry(error: TransientError, number: int) -> None:

@@ -14,8 +14,6 @@ from codetree.tools.bundle import TOOLS_FOLDER, bundle
 from codetree.transport import TransientError, is_transient, retry_after_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import httpx
 
     from codetree.engine.values import Program
@@ -50,23 +48,37 @@ class _Answer(BaseModel):
     usage: _Measured = _Measured()
 
 
-def execution_request(program: Program, tools: Sequence[dict[str, JsonValue]]) -> dict[str, JsonValue]:
+def execution_request(program: Program) -> dict[str, JsonValue]:
     """A program on its own, with the tools that the host calls for it."""
     code, files = bundle(program)
     return {
         "code": code,
         "files": [{"path": path, "content": content} for path, content in files.items()],
         "limits": step_limits(program),
-        **({"tools": list(tools)} if tools else {}),
+        **_host_tools(program),
     }
 
 
-def step_request(
-    program: Program, code: str, session: str, tools: Sequence[dict[str, JsonValue]]
-) -> dict[str, JsonValue]:
+def step_request(program: Program, code: str, session: str) -> dict[str, JsonValue]:
     """One step in a session."""
-    request: dict[str, JsonValue] = {"code": code, "session": session, "limits": step_limits(program)}
-    return {**request, "tools": list(tools)} if tools else request
+    return {"code": code, "session": session, "limits": step_limits(program), **_host_tools(program)}
+
+
+def _host_tools(program: Program) -> dict[str, JsonValue]:
+    """The functions that the sandbox service calls for the program."""
+    tools: list[JsonValue] = [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "url": tool.endpoint.url,
+            "parameters": tool.endpoint.parameters,
+            "timeout_seconds": tool.endpoint.timeout_seconds,
+            "max_calls": tool.endpoint.max_calls,
+        }
+        for tool in program.tools
+        if tool.endpoint is not None
+    ]
+    return {"tools": tools} if tools else {}
 
 
 def session_request(program: Program) -> dict[str, JsonValue]:

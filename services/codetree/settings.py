@@ -34,6 +34,7 @@ class CodetreeSettings(Settings):
     sandbox_token: SecretStr | None = None
     sandbox_max_attempts: PositiveInt = Field(default=6, le=20)
 
+    tool_origins: tuple[str, ...] = ()
     episode_concurrency: PositiveInt = Field(default=8, le=64)
     episodes_per_worker: PositiveInt = Field(default=32, le=1024)
 

@@ -139,3 +139,20 @@ def test_an_episode_is_replayed_bit_for_bit_and_asks_nobody(codetree: httpx.Clie
     resumed = codetree.get(live.headers["location"], params={"wait": 60}).json()
     assert resumed["votes"] == first["votes"]
     assert {node_of(each)[0] for each in model.asked[asked:]} == {"2"}, "only what left no record is asked for"
+
+
+def test_a_program_calls_a_tool_through_the_host(codetree: httpx.Client, model: ScriptedServer) -> None:
+    model.script = lambda _: says(program("final_answer(price('tea') * 2)"))
+    with ScriptedServer(lambda _: Answer.json({"result": 21})) as shop:
+        tool = {
+            "name": "price",
+            "description": "The price of an article.",
+            "url": f"{shop.url}/price",
+            "parameters": {"type": "object", "properties": {"article": {"type": "string"}}, "required": ["article"]},
+        }
+        job = solved(codetree, {"task": "double the price", "tools": [tool], "policy": {"kind": "program"}})
+        assert job["answer"] == 42, job["tree"]
+        assert shop.asked[0].body["arguments"] == {"article": "tea"}
+        elsewhere = {**tool, "url": "http://10.0.0.1/price"}
+        refused = codetree.post("/solve", json={"task": "x", "tools": [elsewhere]})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "tools.0.url")

@@ -95,7 +95,8 @@ class Grower:
             parsed = parse_reply(reply.text, cut_off=reply.finish_reason == "length")
             node = self._with_reply(node, reply, parsed.thought)
             if parsed.code is not None:
-                mark = fingerprint(parsed.code) if self.spec.policy.deduplicate else None
+                shared = self.spec.policy.deduplicate and self.spec.programs_are_pure
+                mark = fingerprint(parsed.code) if shared else None
                 return replace(node, status=NodeStatus.GENERATED, code=parsed.code, error=None, fingerprint=mark)
             problem = parsed.problem or "it holds no program"
             node = replace(node, status=NodeStatus.MALFORMED, error=f"the reply can't be run: {problem}")

@@ -103,13 +103,24 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the host calls a tool for a program; ``parameters`` is the JSON Schema of its arguments."""
+
+    url: str
+    parameters: dict[str, JsonValue]
+    timeout_seconds: float = 10.0
+    max_calls: int = 20
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
-    """Python source that is loaded before the program, inside the jail and nowhere else."""
+    """Python source, loaded before the program inside the jail; or, with an ``endpoint``, a function the host calls."""
 
     name: str
     description: str
     source: str
     functions: tuple[Function, ...] = ()
+    endpoint: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

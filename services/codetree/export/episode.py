@@ -14,7 +14,6 @@ from codetree.engine.prompts import opening
 from codetree.engine.spec import EpisodeSpec
 from codetree.engine.tree import NodeStatus, parent_of
 from codetree.engine.values import ModelSpec
-from codetree.tools.python_source import python_tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +87,7 @@ class Finished:
             task=self.request.task,
             models=(ModelSpec("any"),),
             policy=self.request.policy.to_policy(),
-            tools=tuple(python_tool(tool.name, tool.description, tool.source) for tool in self.request.tools),
+            tools=tuple(tool.to_tool() for tool in self.request.tools),
             answer_format=AnswerFormat(AnswerType(form.type), form.tolerance),
         )
 

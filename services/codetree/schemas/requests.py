@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import AfterValidator, Discriminator, Field, JsonValue, StringConstraints, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
 from codetree.engine.answers import DEFAULT_TOLERANCE
+from codetree.engine.values import Endpoint, Tool
 from codetree.schemas.base import Name, Request, Text, without_nul
 from codetree.schemas.policies import PolicyRequest, TreePolicyRequest
+from codetree.tools.http import http_tool
 from codetree.tools.python_source import ToolSourceError, python_tool
 
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -38,7 +40,48 @@ class ToolRequest(Request):
             ) from error
         return source
 
+    def to_tool(self) -> Tool:
+        """The engine's tool."""
+        return python_tool(self.name, self.description, self.source)
 
+
+class HttpToolRequest(Request):
+    """A function that the host calls: POST of {"name", "arguments"} to an allowed URL, {"result"} or {"error"} back."""
+
+    name: Name = Field(examples=["search"])
+    description: Text = Field(max_length=2_000)
+    url: Text = Field(max_length=2_000)
+    parameters: dict[str, JsonValue] = Field(description="JSON Schema; the order of its properties is the arguments'")
+    timeout_seconds: float = Field(default=10.0, gt=0, le=60)
+    max_calls: int = Field(default=20, ge=1, le=1000, description="of one program")
+
+    @field_validator("parameters")
+    @classmethod
+    def _names_are_identifiers(cls, parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        properties = parameters.get("properties", {})
+        wrong = [name for name in properties if not name.isidentifier()] if isinstance(properties, dict) else ["?"]
+        if wrong:
+            raise PydanticCustomError(
+                "tool_parameters",
+                "must have `properties` whose names are Python identifiers; {name} is not",
+                {"name": wrong[0], "remedy": "send a JSON Schema of type object"},
+            )
+        return parameters
+
+    def to_tool(self) -> Tool:
+        """The engine's tool."""
+        endpoint = Endpoint(self.url, self.parameters, self.timeout_seconds, self.max_calls)
+        return http_tool(self.name, self.description, endpoint)
+
+
+def _kind(tool: object) -> str:
+    has_url = "url" in tool if isinstance(tool, dict) else isinstance(tool, HttpToolRequest)
+    return "http" if has_url else "python"
+
+
+AnyToolRequest = Annotated[
+    Annotated[ToolRequest, Tag("python")] | Annotated[HttpToolRequest, Tag("http")], Discriminator(_kind)
+]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(without_nul)]
 
 
@@ -79,7 +122,7 @@ class SolveRequest(Request):
     """A task to be solved by writing and running programs."""
 
     task: Text = Field(min_length=1, max_length=32 * 1024, examples=["What is the 100th prime?"])
-    tools: list[ToolRequest] = Field(default=[], max_length=32)
+    tools: list[AnyToolRequest] = Field(default=[], max_length=32)
     models: list[NamedModel] = Field(
         default=[], max_length=16, examples=[["offline:demo"]], description="empty: the configured model"
     )
@@ -100,14 +143,14 @@ class SolveRequest(Request):
 
     @field_validator("tools")
     @classmethod
-    def _tools_fit_together(cls, tools: list[ToolRequest]) -> list[ToolRequest]:
+    def _tools_fit_together(cls, tools: list[AnyToolRequest]) -> list[AnyToolRequest]:
         names = [tool.name for tool in tools]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise PydanticCustomError(
                 "duplicate_tool", "the tool name {name} is used twice", {"name": twice[0], "remedy": "rename one"}
             )
-        if sum(len(tool.source) for tool in tools) > MAX_TOOL_CHARACTERS:
+        if sum(len(tool.source) for tool in tools if isinstance(tool, ToolRequest)) > MAX_TOOL_CHARACTERS:
             raise PydanticCustomError(
                 "tools_too_large",
                 "the tools are together longer than {most} characters",

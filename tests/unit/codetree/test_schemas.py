@@ -77,11 +77,15 @@ def test_policies(policy: dict[str, Any], programs: int) -> None:
         ({"seed": -1}, "seed", "greater than or equal to 0"),
         ({"answer_format": {"type": "float"}}, "answer_format.type", "'number'"),
         ({"labels": {"team": 3}}, "labels.team", "valid string"),
-        ({"tools": [{"name": "t", "description": "", "url": "http://x"}]}, "tools.0.source", "required"),
-        ({"tools": [{"name": "t-1", "description": "", "source": "def f(): ..."}]}, "tools.0.name", "match pattern"),
+        ({"tools": [{"name": "t", "description": "", "url": "http://x"}]}, "tools.0.http.parameters", "required"),
+        (
+            {"tools": [{"name": "t-1", "description": "", "source": "def f(): ..."}]},
+            "tools.0.python.name",
+            "match pattern",
+        ),
         (
             {"tools": [{"name": "t", "description": "", "source": "def f(:"}]},
-            "tools.0.source",
+            "tools.0.python.source",
             "line 1: invalid syntax",
         ),
         ({"tools": [{"name": "t", "description": "", "source": "def f(): ..."}] * 2}, "tools", "name t is used twice"),
