@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.episodes import Lines, Replies, by_chance, spec
 
-from codetree.engine import Limits, MemoryJournal, ModelSpec, Price, TreePolicy, run_episode
+from codetree.engine import (
+    Exploration,
+    Limits,
+    MemoryJournal,
+    ModelSpec,
+    Price,
+    PromptPool,
+    TreePolicy,
+    code_actions,
+    run_episode,
+)
 from codetree.engine.tree import GROWING, NodeStatus
 
 if TYPE_CHECKING:
@@ -21,6 +31,15 @@ SEEDS = st.integers(0, 10_000)
 POLICIES = st.builds(
     TreePolicy, root_width=st.integers(1, 3), branching=st.integers(1, 3), max_layers=st.integers(1, 3)
 )
+RICH = st.builds(
+    TreePolicy,
+    root_width=st.integers(1, 3),
+    branching=st.integers(1, 3),
+    max_layers=st.integers(1, 3),
+    quorum=st.none() | st.integers(1, 4),
+    expand_duplicates=st.booleans(),
+    exploration=st.builds(Exploration, prompts=st.sampled_from(PromptPool), prompt_count=st.integers(1, 4)),
+) | st.builds(code_actions, st.integers(1, 4))
 LIMITS = st.builds(
     Limits,
     money_usd=st.none() | st.floats(0, 0.2),
@@ -59,7 +78,7 @@ def test_the_vote_counts_every_success_once(seed: int, policy: TreePolicy) -> No
     assert result.succeeded == bool(voters)
 
 
-@given(SEEDS, POLICIES, LIMITS)
+@given(SEEDS, RICH, LIMITS)
 def test_no_budget_is_ever_exceeded(seed: int, policy: TreePolicy, limits: Limits) -> None:
     usage = asyncio.run(grown(spec(policy=policy, limits=limits, models=PRICED), seed)).usage
     assert usage.money_usd is not None
@@ -69,7 +88,7 @@ def test_no_budget_is_ever_exceeded(seed: int, policy: TreePolicy, limits: Limit
     assert limits.programs is None or usage.programs <= limits.programs
 
 
-@given(SEEDS, POLICIES, LIMITS, st.integers(0, 1_000_000), st.integers(1, 9))
+@given(SEEDS, RICH, LIMITS, st.integers(0, 1_000_000), st.integers(1, 9))
 def test_the_result_does_not_depend_on_who_answers_first(
     seed: int, policy: TreePolicy, limits: Limits, schedule: int, concurrency: int
 ) -> None:
@@ -157,7 +176,7 @@ def test_killed_anywhere_a_resumed_episode_is_the_same_episode(seed: int, before
 
 
 @settings(max_examples=60)
-@given(SEEDS, POLICIES, st.lists(st.integers(1, 30), max_size=4), st.booleans())
+@given(SEEDS, RICH, st.lists(st.integers(1, 30), max_size=4), st.booleans())
 def test_killed_again_and_again(seed: int, policy: TreePolicy, deaths: list[int], before: bool) -> None:
     of = spec(policy=policy)
     expected = asyncio.run(grown(of, seed))
