@@ -83,6 +83,17 @@ def test_sent_again_it_makes_no_new_jobs_and_another_question_is_refused(planner
     assert changed["rejections"][0]["problem"]["status"] == 409
 
 
+def test_under_a_key_it_is_the_same_batch(planner: httpx.Client) -> None:
+    body = lines(*sweep(range(1, 4), str(uuid4())))
+    headers = NDJSON | {"Idempotency-Key": str(uuid4())}
+    first = planner.post("/batches", content=body, headers=headers).json()
+    again = planner.post("/batches", content=body, headers=headers).json()
+    assert (again["id"], again["accepted"]) == (first["id"], 3)
+    other = planner.post("/batches", content=lines(sized(512 * 5)), headers=headers)
+    assert other.status_code == 422
+    assert other.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
 def test_identical_lines_are_one_search_and_many_jobs(planner: httpx.Client) -> None:
     body = lines(*[sized(512 * 37) | {"labels": {"n": str(number)}} for number in range(40)])
     report = submit(planner, body)

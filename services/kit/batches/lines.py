@@ -35,6 +35,16 @@ class Line:
         return Rejection(line=self.number, external_id=self.submission.external_id, problem=details(refusal))
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A batch's body, read: what can be jobs, what cannot, and what names the whole."""
+
+    lines: list[Line]
+    rejections: list[Rejection]
+    body_sha256: str
+    idempotency_key: str | None = None
+
+
 Parse = Callable[[Any], Submission]
 """Turns one request body into a submission; raises ``ValidationError`` or ``Problem``."""
 

@@ -14,6 +14,7 @@ from kit.jobs.batch_counts import note_finished
 from kit.jobs.bulk import submit_many
 from kit.jobs.models import Batch, Job
 from kit.jobs.states import ACTIVE, JobStatus
+from kit.jobs.submit import key_reused
 from kit.problems import Problem
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from kit.batches.lines import Line, Rejection
+    from kit.batches.lines import Line, Received
 
 _CHUNK = 500
 _CANCELS_AT_ONCE = 200
@@ -32,16 +33,25 @@ def accept(
     session: Session,
     service: str,
     owner: str,
-    lines: Sequence[Line],
-    rejections: Sequence[Rejection],
+    received: Received,
     computed: Callable[[Session, Collection[str]], Collection[str]],
     register: Callable[[Session, Sequence[tuple[UUID, Line]]], None],
 ) -> Batch:
-    """Make the lines jobs of a new batch, all in this transaction.
+    """Make the lines jobs of a new batch, all in this transaction; under a known idempotency key, answer that batch.
 
     ``computed`` says which active keys have their result at hand; ``register`` writes the service's own rows.
     """
-    batch = Batch(id=uuid7(), service=service, owner=owner, total=len(lines) + len(rejections))
+    lines, rejections = received.lines, received.rejections
+    if (earlier := _earlier(session, service, owner, received)) is not None:
+        return earlier
+    batch = Batch(
+        id=uuid7(),
+        service=service,
+        owner=owner,
+        total=len(lines) + len(rejections),
+        idempotency_key=received.idempotency_key,
+        body_sha256=received.body_sha256,
+    )
     batch.accepted = batch.duplicates = batch.finished = 0
     batch.rejections = []
     session.add(batch)
@@ -66,6 +76,20 @@ def accept(
     elif not batch.accepted:
         batch.finished_at = datetime.now(UTC)
         session.flush()
+    return batch
+
+
+def _earlier(session: Session, service: str, owner: str, received: Received) -> Batch | None:
+    """The batch that was sent under the same key. Raises ``Problem`` 422 when its body was another."""
+    key = received.idempotency_key
+    if key is None:
+        return None
+    # One at a time under one key: a repeat that overlaps the first waits for it, and then finds it.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{service}/{owner}/{key}", 0))))
+    query = select(Batch).where(Batch.service == service, Batch.owner == owner, Batch.idempotency_key == key)
+    batch = session.scalar(query)
+    if batch is not None and batch.body_sha256 != received.body_sha256:
+        raise key_reused("Idempotency-Key", key, f"batch {batch.id}", 422)
     return batch
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -14,11 +15,12 @@ from fastapi.responses import StreamingResponse
 
 from kit.auth import Principal, require
 from kit.batches import store
-from kit.batches.lines import Line, Parse, Rejection, parse_line, split_lines
+from kit.batches.lines import Line, Parse, Received, Rejection, parse_line, split_lines
 from kit.batches.views import PREFIX, BatchReport, BatchView, entity_tag, report, view
 from kit.db import async_transaction
 from kit.jobs.models import Batch, Job
 from kit.jobs.web.dependencies import SessionDependency, state_of
+from kit.jobs.web.submission import JobHeaders
 from kit.problems import FieldError, Problem, invalid_request
 from kit.web.app import problem_response
 
@@ -68,21 +70,23 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
     async def create_batch(
         request: Request,
         response: Response,
+        headers: JobHeaders,
         validate_only: Annotated[bool, Query(description="Report what would be refused; accept nothing.")] = False,
         caller: Principal = writer,
     ) -> BatchReport:
         """Accept a request a line (NDJSON) or an array of them; each may have an `external_id`, `labels`, `priority`.
 
         A line that is wrong is reported and does not hold up the others. The same batch sent again makes no new jobs
-        where lines have an `external_id`.
+        where lines have an `external_id`; under an `Idempotency-Key` it is the same batch.
         """
         state = state_of(request)
-        good, bad = await _read(request, lines.parse(request, caller), state.settings)
+        received = await _read(request, lines.parse(request, caller), state.settings)
         if validate_only:
-            return _only_validated(good, bad)
+            return _only_validated(received)
+        received = replace(received, idempotency_key=headers.idempotency_key)
         async with async_transaction(state.engine) as session:
             batch = await session.run_sync(
-                store.accept, service, caller.owner, good, bad, lines.computed, lines.register
+                store.accept, service, caller.owner, received, lines.computed, lines.register
             )
         response.headers["Location"] = f"{PREFIX}/{batch.id}"
         return report(batch)
@@ -135,7 +139,7 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
     return router
 
 
-async def _read(request: Request, parse: Parse, settings: JobSettings) -> tuple[list[Line], list[Rejection]]:
+async def _read(request: Request, parse: Parse, settings: JobSettings) -> Received:
     """Parse the body some lines at a time, off the event loop: others are served meanwhile."""
     good: list[Line] = []
     bad: list[Rejection] = []
@@ -148,9 +152,11 @@ async def _read(request: Request, parse: Parse, settings: JobSettings) -> tuple[
             else:
                 bad.append(line)
 
+    digest = hashlib.sha256()
     number, waiting = 1, []
     async for raw in _raw_lines(request):
         waiting.append(raw)
+        digest.update(raw if isinstance(raw, bytes) else json.dumps(raw, sort_keys=True).encode())
         if number + len(waiting) - 1 > settings.batch_max_lines:
             raise _too_many(settings.batch_max_lines)
         if len(waiting) == _PARSED_AT_ONCE:
@@ -159,7 +165,7 @@ async def _read(request: Request, parse: Parse, settings: JobSettings) -> tuple[
     await asyncio.to_thread(parse_some, number, waiting)
     if not good and not bad:
         raise invalid_request([FieldError(field="body", message="has no lines", remedy="send one request a line")])
-    return good, bad
+    return Received(good, bad, digest.hexdigest())
 
 
 async def _raw_lines(request: Request) -> AsyncIterator[Any]:
@@ -186,15 +192,15 @@ def _too_many(limit: int) -> Problem:
     return Problem(413, "body-too-large", "The batch is too large", error.message, errors=[error])
 
 
-def _only_validated(good: Sequence[Line], bad: Sequence[Rejection]) -> BatchReport:
+def _only_validated(received: Received) -> BatchReport:
     return BatchReport(
         id=None,
         status=None,
-        total=len(good) + len(bad),
-        accepted=len(good),
+        total=len(received.lines) + len(received.rejections),
+        accepted=len(received.lines),
         duplicates=0,
-        rejected=len(bad),
-        rejections=list(bad),
+        rejected=len(received.rejections),
+        rejections=received.rejections,
         links={},
         created_at=None,
     )

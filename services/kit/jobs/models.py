@@ -41,6 +41,7 @@ class Batch(Base):
     __table_args__ = (
         CheckConstraint("finished <= accepted", name="finished"),
         Index("ix_batches_owner_id", "service", "owner", "id"),
+        Index("uq_batches_idempotency_key", "service", "owner", "idempotency_key", unique=True),
         Index(
             "ix_batches_cancelling",
             "id",
@@ -52,6 +53,8 @@ class Batch(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     service: Mapped[str]
     owner: Mapped[str]
+    idempotency_key: Mapped[str | None]
+    body_sha256: Mapped[str]
     total: Mapped[int]
     accepted: Mapped[int]
     finished: Mapped[int] = mapped_column(server_default=text("0"))
@@ -89,6 +92,7 @@ class Job(Base):
     batch_seq: Mapped[int | None] = mapped_column(comment="counts the batch's jobs in the order of their ends")
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     max_attempts: Mapped[int]
+    lease_expiries: Mapped[int] = mapped_column(server_default=text("0"))
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     dispatched_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

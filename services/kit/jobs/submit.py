@@ -147,13 +147,18 @@ def must_match(existing: Job, submission: Submission, fingerprint: str) -> None:
     field_name = "Idempotency-Key" if by_key else "external_id"
     value = submission.idempotency_key if by_key else submission.external_id
     status = 422 if by_key else 409
+    raise key_reused(field_name, value, f"job {existing.id}", status)
+
+
+def key_reused(field_name: str, value: str | None, by: str, status: int) -> Problem:
+    """The refusal of a key that was used for something else."""
     error = FieldError(
         field=field_name,
         value=value,
-        message=f"was used before with another request (job {existing.id})",
+        message=f"was used before with another request ({by})",
         remedy=f"send the same request again, or choose another {field_name}",
     )
-    raise Problem(status, "key-reused", "The key was used for another request", error.message, errors=[error])
+    return Problem(status, "key-reused", "The key was used for another request", error.message, errors=[error])
 
 
 def _follow(session: Session, submission: Submission, row: dict[str, Any]) -> Job | None:

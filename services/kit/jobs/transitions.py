@@ -148,6 +148,7 @@ def reap(session: Session, limit: int = 100) -> int:
         .with_for_update(skip_locked=True)
     ).all()
     for job in expired:
+        job.lease_expiries += 1
         error = {
             "type": "urn:astrolabe:problem:attempts-exhausted",
             "title": "The job's worker was lost every time",

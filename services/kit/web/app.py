@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from kit import problems
@@ -15,7 +16,7 @@ from kit.web.request_context import RequestContextMiddleware
 from kit.web.text_guard import refuse_unstorable_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from fastapi import APIRouter
@@ -46,11 +47,13 @@ def create_app(
     readiness: Readiness,
     streaming_routers: Sequence[APIRouter] = (),
     body_limits: Mapping[str, int] | None = None,
+    more_metrics: Callable[[], Awaitable[bytes]] | None = None,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """Build the application of ``service``: its routers between the plumbing that all services share.
 
     ``readiness`` maps the name of each thing the service needs to a check that raises when the thing is away.
+    ``more_metrics`` writes what /metrics says besides what this process counted.
     ``streaming_routers`` read their bodies themselves; ``body_limits`` are those of single paths, in bytes.
     """
     app = FastAPI(title=title, version="0.1.0", lifespan=lifespan, openapi_url="/openapi.json", redoc_url=None)
@@ -63,11 +66,19 @@ def create_app(
     app.include_router(health_router(service, readiness))
     Instrumentator(excluded_handlers=["/metrics", "/livez", "/readyz"]).instrument(
         app, metric_namespace="astrolabe", metric_subsystem=service
-    ).expose(app, include_in_schema=False)
+    )
+    _expose_metrics(app, more_metrics)
     app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes, by_path=body_limits)
     app.add_middleware(RequestContextMiddleware)
     _describe_problems(app)
     return app
+
+
+def _expose_metrics(app: FastAPI, more: Callable[[], Awaitable[bytes]] | None) -> None:
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        own = generate_latest(REGISTRY)
+        return Response(own + (await more() if more else b""), media_type=CONTENT_TYPE_LATEST)
 
 
 def _describe_problems(app: FastAPI) -> None:

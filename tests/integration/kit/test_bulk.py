@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
-from kit.batches import Line, accept, cancel_some
+from kit.batches import Line, Received, accept, cancel_some
 from kit.batches.store import counts, ended, request_cancel
 from kit.db import transaction
 from kit.jobs import Job, JobStatus, Submission, submit, transitions
@@ -40,7 +40,8 @@ def submission(**fields: Any) -> Submission:
 def batch_of(engine: Engine, *lines: Submission) -> UUID:
     numbered = [Line(number, line) for number, line in enumerate(lines, 1)]
     with transaction(engine) as session:
-        return accept(session, "toy", "ann", numbered, [], lambda *_: (), lambda *_: None).id
+        received = Received(numbered, [], "")
+        return accept(session, "toy", "ann", received, lambda *_: (), lambda *_: None).id
 
 
 def shape(engine: Engine) -> list[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from kit import db, migrate
 from kit.jobs.web.dependencies import JobServiceState
 from kit.jobs.web.listener import JobListener
+from kit.jobs.web.metrics import job_metrics
 from kit.log import get_logger
 from kit.problems import Problem, render
 from kit.settings import is_loopback
@@ -70,6 +71,7 @@ def create_job_app(
         routers=routers,
         streaming_routers=streaming_routers,
         body_limits={"/batches": settings.batch_max_bytes},
+        more_metrics=lambda: job_metrics(state.engine, service),
         readiness=readiness,
         lifespan=lifespan,
     )
