@@ -127,11 +127,12 @@ def _etc(descriptors: Descriptors) -> list[str]:
 
 
 def _mount_points(layout: Layout) -> list[str]:
-    """Where each jail mounts its own sized file systems. Here nothing can be written at all."""
+    """Where each jail mounts its own sized file systems. Here there is a /tmp alone, for what imports want to cache."""
     return [
         *(["--proc", "/proc"] if layout.fresh_proc else []),
         "--dev", "/dev",
-        "--dir", "/tmp", "--dir", BOX,  # noqa: S108
+        "--perms", "1777", "--size", str(layout.tmp_bytes), "--tmpfs", "/tmp",  # noqa: S108
+        "--dir", BOX,
         "--remount-ro", "/dev", "--remount-ro", "/",
         "--chdir", "/",
     ]  # fmt: skip

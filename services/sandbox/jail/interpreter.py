@@ -33,6 +33,7 @@ sys.stdout.write(base64.b64encode(packed.getvalue()).decode())
 """
 _GUEST = Path(__file__).parent.parent / "guest"
 _TIMEOUT_SECONDS = 20
+_COVERED = ("/tmp", "/box", "/dev", "/proc")  # noqa: S108
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ def _ask(executable: Path, account: Account) -> Interpreter | str:
     if (major, minor) < OLDEST:
         return f"is Python {major}.{minor}, older than {OLDEST[0]}.{OLDEST[1]}"
     base = Path(base_prefix).resolve()
+    if any(path.is_relative_to(covered) for path in (Path(prefix), base) for covered in _COVERED):
+        return f"lies in a folder the jail covers with its own ({', '.join(_COVERED)}); move it"
     if prefix == base_prefix:
         return Interpreter(Path(executable_path).resolve(), (base,), (major, minor, micro))
     # A virtual environment is known by the folder its executable is in: the link itself must not be followed.
