@@ -15,7 +15,7 @@ from kit.batches import batch_router
 from kit.jobs import submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router, state_of
 from kit.web.app import problem_response
-from planner import cache, store
+from planner import cache, exports, store
 from planner.calibration.api import router as calibrations
 from planner.catalog import Gpu, Price, gpus, models, prices
 from planner.catalog.models import ModelPreset
@@ -106,7 +106,7 @@ def make_app(settings: PlannerSettings) -> FastAPI:
         title="Astrolabe planner",
         settings=settings,
         host=settings.planner_host,
-        routers=[router, calibrations, jobs],
+        routers=[router, exports.router, calibrations, jobs],
         streaming_routers=[batch_router(service=SERVICE, scope="plans", lines=LINES)],
     )
     app.add_exception_handler(InvalidRequest, _refused)

@@ -171,3 +171,21 @@ def test_metrics_tell_of_the_queue_and_the_cache(planner: httpx.Client) -> None:
     assert float(values['astrolabe_job_attempts_total{outcome="succeeded",service="planner"}']) >= 1
     assert float(values['astrolabe_plan_cache_total{outcome="hit"}']) >= 1
     assert float(values['astrolabe_lease_expiries_total{service="planner"}']) >= 0
+
+
+@pytest.mark.parametrize("export_format", ["megatron", "nemo", "torchtitan", "deepspeed", "trace"])
+def test_a_plan_is_exported_or_the_dimension_that_does_not_fit_is_named(
+    planner: httpx.Client, export_format: str
+) -> None:
+    space = {"sharding": ["zero1"], "recompute": ["none"], "context_parallel": [1], "tensor_parallel": [1, 2]}
+    job = planned(planner, question(count=32) | {"search": {"space": space}})
+    assert job["best"], job["reasons"]
+    answer = planner.get(f"/plans/{job['id']}/exports/{export_format}")
+    if answer.status_code == 422:
+        assert answer.json()["errors"][0]["field"]
+        return
+    assert answer.status_code == 200, answer.text
+    assert "attachment" in answer.headers["content-disposition"]
+    assert answer.text
+    beyond = planner.get(f"/plans/{job['id']}/exports/{export_format}", params={"rank": 100})
+    assert beyond.status_code == 409
