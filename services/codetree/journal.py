@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from codetree import codec, store
 from codetree.engine.tree import NodeStatus
-from kit.jobs import transitions
+from kit.jobs.events import change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
 
+    from pydantic import JsonValue
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from codetree.engine.events import Event
@@ -36,6 +39,7 @@ class DatabaseJournal:
         self._context = context
         self._replayed = dict(replayed or {})
         self._recorded = context.write(lambda session: store.recorded(session, context.job_id))
+        self._logged = context.write(lambda session: store.logged(session, context.job_id))
         self._finished: set[str] = set()
         self._waiting: list[Callable[[Session], None]] = []
         self._writing = asyncio.Lock()
@@ -62,8 +66,11 @@ class DatabaseJournal:
             self._finished.add(node.path)
 
     async def emit(self, event: Event) -> None:
-        held = self._context.held
-        self._waiting.append(lambda session: transitions.emit(session, held, event.type.value, event.data, event.key))
+        if event.key not in self._logged:
+            self._logged.add(event.key)
+            job_id, holds = self._context.job_id, self._context.held.holds()
+            logged = event.type.value, event.data, event.key
+            self._waiting.append(lambda session: _change(session, job_id, holds, logged))
         await self._flush()
         layer = event.data.get("layer")
         if layer is not None and self._finished:
@@ -96,6 +103,13 @@ class DatabaseJournal:
             steps, self._waiting = self._waiting, []
             if steps:
                 await asyncio.to_thread(self._context.write, lambda session: _run(steps, session))
+
+
+def _change(
+    session: Session, job_id: UUID, holds: ColumnElement[bool], logged: tuple[str, Mapping[str, JsonValue], str]
+) -> None:
+    """Log an event. Its transaction has confirmed the claim, and nobody else writes under it."""
+    change(session, job_id, holds, {}, *logged)
 
 
 def _run(steps: list[Callable[[Session], None]], session: Session) -> None:

@@ -12,6 +12,7 @@ from codetree.export.episode import Finished
 from codetree.models import Episode, EpisodeNode, Recorded
 from codetree.schemas import Node, SolveResult, SolveView, StoredRequest, Tree
 from kit.jobs import Job
+from kit.jobs.models import JobEvent
 from kit.jobs.web.views import job_fields
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ def recorded(session: Session, job_id: UUID) -> dict[tuple[str, str], dict[str, 
     """Every reply and execution the episode has paid for: (kind, key) -> document."""
     rows = session.execute(select(Recorded.kind, Recorded.key, Recorded.value).where(Recorded.job_id == job_id))
     return {(row.kind, row.key): row.value for row in rows}
+
+
+def logged(session: Session, job_id: UUID) -> set[str]:
+    """The keys of the events that are in the job's log."""
+    query = select(JobEvent.key).where(JobEvent.job_id == job_id, JobEvent.key.is_not(None))
+    return {key for key in session.scalars(query) if key is not None}
 
 
 def record(session: Session, job_id: UUID, kind: str, key: str, document: Mapping[str, Any]) -> None:

@@ -142,8 +142,7 @@ class _Episode:
 
     async def _grow_wave(self, wave: Sequence[Seedling]) -> list[Node]:
         """Grow concurrently; at the wall-clock limit whatever is still in flight is cancelled and abandoned."""
-        for seedling in wave:
-            await self._plant(seedling)
+        await self._plant(wave)
         gate = asyncio.Semaphore(self._spec.concurrency)
         try:
             async with asyncio.timeout(self._remaining_seconds()), asyncio.TaskGroup() as group:
@@ -169,11 +168,12 @@ class _Episode:
                 await self._journal.node_changed(node)
         return marked
 
-    async def _plant(self, seedling: Seedling) -> None:
-        """Show the node as queued, unless an earlier attempt already took it further."""
-        node = self._grower.plant(seedling)
-        self._nodes[node.path] = node
-        if await self._journal.recall_reply(CallKey(node.path, 1)) is None:
+    async def _plant(self, wave: Sequence[Seedling]) -> None:
+        """Show the nodes as queued, but for those that an earlier attempt already took further."""
+        planted = [self._grower.plant(seedling) for seedling in wave]
+        self._nodes.update((node.path, node) for node in planted)
+        new = [node for node in planted if await self._journal.recall_reply(CallKey(node.path, 1)) is None]
+        for node in new:
             await self._journal.node_changed(node)
 
     async def _grow_one(self, seedling: Seedling, gate: asyncio.Semaphore) -> None:
