@@ -46,7 +46,16 @@ class Client:
         self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        reader, writer = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._port)
+        while self._free:
+            try:
+                return await self._ask(*self._free.pop(), path, body)
+            except (asyncio.IncompleteReadError, ConnectionError):  # the service closes what was idle for long
+                continue
+        return await self._ask(*await asyncio.open_connection("127.0.0.1", self._port), path, body)
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
         content = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         head += f"Content-Length: {len(content)}\r\n\r\n"

@@ -46,6 +46,14 @@ class Case:
     stdin: str = ""
     check: Callable[[dict[str, Any]], bool] | None = None
     counted_by_cgroup_only: bool = False
+    # Looks at /proc, or at errnos of the jail's own filter: elsewhere there may be none, or another filter before it.
+    on_a_bare_host_only: bool = False
+
+    def applies_to(self, isolation: dict[str, Any], *, elsewhere: bool) -> bool:
+        """Whether what this case looks at exists where the service runs."""
+        if self.counted_by_cgroup_only and isolation["memory"] == "rlimit":
+            return False
+        return not (self.on_a_bare_host_only and elsewhere)
 
     def request(self) -> dict[str, Any]:
         return {

@@ -56,15 +56,15 @@ CASES = [
     Case("clone into namespaces", KERNEL + "final_answer([call(56, flag | 17, 0, 0, 0, 0) for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)])", result=["EPERM"] * 7),
     Case("clone3", KERNEL + "final_answer(call(435, 0, 0))", result="ENOSYS"),
     Case("push characters into a terminal", KERNEL + "final_answer([call(16, 0, request, 0) for request in (0x5412, 0x100005412, 0x541C)])", result=["EPERM"] * 3),
-    Case("x32 calls", KERNEL + "final_answer(call(0x40000000 + 39))", result="ENOSYS"),
+    Case("x32 calls", KERNEL + "final_answer(call(0x40000000 + 39))", result="ENOSYS", on_a_bare_host_only=True),
     Case("32-bit calls", KERNEL + """
 import mmap
 m = mmap.mmap(-1, 4096, prot=7)
 m.write(bytes.fromhex('b814000000cd80c3'))  # mov eax, 20 (getpid); int 0x80; ret
 address = ctypes.addressof(ctypes.c_char.from_buffer(m))
 final_answer(ctypes.CFUNCTYPE(ctypes.c_int)(address)())
-""", result=-38),
-    Case("capabilities, privileges and filter", "import re; final_answer([re.search(n + r':\\s*(\\S+)', open('/proc/self/status').read())[1] for n in ('CapEff', 'CapPrm', 'CapBnd', 'NoNewPrivs', 'Seccomp')])", result=["0000000000000000"] * 3 + ["1", "2"]),
+""", result=-38, on_a_bare_host_only=True),
+    Case("capabilities, privileges and filter", "import re; final_answer([re.search(n + r':\\s*(\\S+)', open('/proc/self/status').read())[1] for n in ('CapEff', 'CapPrm', 'CapBnd', 'NoNewPrivs', 'Seccomp')])", result=["0000000000000000"] * 3 + ["1", "2"], on_a_bare_host_only=True),
     Case("become root", KERNEL + "final_answer([attempt(lambda: os.setuid(0)), attempt(lambda: os.setgid(0)), attempt(lambda: os.setgroups([0])), os.getuid()])", result=["EINVAL", "EINVAL", "EPERM", 1000]),
     Case("set-user-id programs", "import subprocess; r = subprocess.run('su -c id || sudo -n id', shell=True, capture_output=True, text=True, stdin=subprocess.DEVNULL); final_answer('uid=0' in r.stdout)", result=False),
     Case("kill PID 1", "import os, signal\nfor s in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP, signal.SIGUSR1): os.kill(1, s)\nfinal_answer('lived')", result="lived"),
