@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 
 from codetree import codec, store
 from codetree.engine.tree import NodeStatus
-from kit.jobs.events import change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from uuid import UUID
 
-    from pydantic import JsonValue
-    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from codetree.engine.events import Event
@@ -68,9 +64,8 @@ class DatabaseJournal:
     async def emit(self, event: Event) -> None:
         if event.key not in self._logged:
             self._logged.add(event.key)
-            job_id, holds = self._context.job_id, self._context.held.holds()
-            logged = event.type.value, event.data, event.key
-            self._waiting.append(lambda session: _change(session, job_id, holds, logged))
+            job_id, name = self._context.job_id, event.type.value
+            self._waiting.append(lambda session: store.log_event(session, job_id, name, event.data, event.key))
         await self._flush()
         layer = event.data.get("layer")
         if layer is not None and self._finished:
@@ -103,13 +98,6 @@ class DatabaseJournal:
             steps, self._waiting = self._waiting, []
             if steps:
                 await asyncio.to_thread(self._context.write, lambda session: _run(steps, session))
-
-
-def _change(
-    session: Session, job_id: UUID, holds: ColumnElement[bool], logged: tuple[str, Mapping[str, JsonValue], str]
-) -> None:
-    """Log an event. Its transaction has confirmed the claim, and nobody else writes under it."""
-    change(session, job_id, holds, {}, *logged)
 
 
 def _run(steps: list[Callable[[Session], None]], session: Session) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import typing
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, cast, func, literal, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from codetree import codec
 from codetree.export.episode import Finished
 from codetree.models import Episode, EpisodeNode, Recorded
 from codetree.schemas import Node, SolveResult, SolveView, StoredRequest, Tree
 from kit.jobs import Job
+from kit.jobs.events import EVENTS_CHANNEL
 from kit.jobs.models import JobEvent
 from kit.jobs.web.views import job_fields
 
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
     from codetree.engine.outcome import EpisodeResult
     from codetree.engine.values import LLMReply
 
+# Written to with every node: plain tables, since the mapper would double what a statement costs.
+_NODES = typing.cast("Table", EpisodeNode.__table__)
+_RECORDED = typing.cast("Table", Recorded.__table__)
 REPLY = "reply"
 EXECUTION = "execution"
 MODELS = "models"
@@ -47,10 +53,22 @@ def logged(session: Session, job_id: UUID) -> set[str]:
     return {key for key in session.scalars(query) if key is not None}
 
 
+def log_event(session: Session, job_id: UUID, event: str, data: Mapping[str, Any], key: str) -> None:
+    """Number, log and announce an event in one statement; its transaction has confirmed the claim.
+
+    An episode has no followers, since no two requests are the same computation, so it is its own job's event alone.
+    """
+    numbered = update(Job).where(Job.id == job_id).values(event_seq=Job.event_seq + 1).returning(Job.event_seq).cte()
+    row = select(literal(job_id), numbered.c.event_seq, literal(event), literal(dict(data), JSONB), literal(key))
+    columns = [JobEvent.job_id, JobEvent.seq, JobEvent.type, JobEvent.data, JobEvent.key]
+    added = insert(JobEvent).from_select(columns, row).returning(JobEvent.job_id).cte()
+    session.connection().execute(select(func.pg_notify(EVENTS_CHANNEL, cast(added.c.job_id, Text))))
+
+
 def record(session: Session, job_id: UUID, kind: str, key: str, document: Mapping[str, Any]) -> None:
     """Keep a reply or an execution; the first one written under a key stays."""
     row = {"job_id": job_id, "kind": kind, "key": key, "value": dict(document)}
-    session.execute(insert(Recorded).values(row).on_conflict_do_nothing())
+    session.connection().execute(insert(_RECORDED).values(row).on_conflict_do_nothing())
 
 
 def result(session: Session, job_id: UUID) -> EpisodeResult | None:
@@ -61,9 +79,9 @@ def result(session: Session, job_id: UUID) -> EpisodeResult | None:
 
 def save_node(session: Session, job_id: UUID, path: str, document: Mapping[str, Any]) -> None:
     """Write the node as it now stands."""
-    statement = insert(EpisodeNode).values(job_id=job_id, path=path, node=dict(document))
+    statement = insert(_NODES).values(job_id=job_id, path=path, node=dict(document))
     changed = {"node": statement.excluded.node, "updated_at": func.now()}
-    session.execute(statement.on_conflict_do_update(index_elements=["job_id", "path"], set_=changed))
+    session.connection().execute(statement.on_conflict_do_update(index_elements=["job_id", "path"], set_=changed))
 
 
 def save_result(session: Session, job_id: UUID, result: EpisodeResult) -> None:
