@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner import serving
 from planner.calibration.cli import calibrate, crossvalidate, profile
 from planner.cli import app
-from planner.validation.cli import validate
+from planner.validation.cli import page, validate
 
 __all__ = ["app"]
 
@@ -15,6 +15,7 @@ app.command("validate")(validate)
 app.command("calibrate")(calibrate)
 app.command("crossvalidate")(crossvalidate)
 app.command("profile")(profile)
+app.command("page")(page)
 
 if __name__ == "__main__":
     app(prog_name="python -m planner")

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import Counter
+from starlette.concurrency import run_in_threadpool
 
 from kit import problems
 from kit.auth import Principal, require
@@ -17,6 +18,7 @@ from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app
 from kit.web.app import problem_response
 from planner import cache, exports, store
 from planner.calibration.api import router as calibrations
+from planner.calibration.naming import resolved
 from planner.catalog import Gpu, Price, gpus, models, prices
 from planner.catalog.models import ModelPreset
 from planner.engine import Estimate, InvalidRequest
@@ -49,6 +51,7 @@ async def create_plan(
 ) -> PlanView:
     """Accept a search. The same question asked before is answered at once; asked at the same time, computed once."""
     state = state_of(request)
+    body = await session.run_sync(resolved, caller.owner, body)
     key = search_key(body)
     document = await cache.read(state.redis, key) or await session.run_sync(store.result, key)
     PLAN_CACHE.labels("miss" if document is None else "hit").inc()
@@ -69,10 +72,9 @@ async def create_plan(
 
 
 @router.post("/estimates", tags=["estimates"], summary="Price given strategies")
-def price(body: EstimateRequest, caller: Reader) -> Estimate | Estimates:
+async def price(body: EstimateRequest, caller: Reader, session: SessionDependency) -> Estimate | Estimates:
     """Price one strategy or several, at once."""
-    del caller
-    return body.run()
+    return await run_in_threadpool((await session.run_sync(resolved, caller.owner, body)).run)
 
 
 @router.get("/catalog/gpus", tags=["catalog"], summary="The accelerators the planner knows, with datasheet facts")

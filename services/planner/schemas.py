@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cache
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from pydantic import AnyHttpUrl, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from kit.jobs.web.views import JobView
-from planner.engine import ENGINE_VERSION, Progress, estimate, explain, search
+from planner.engine import ENGINE_VERSION, InvalidRequest, Progress, estimate, explain, search
 from planner.engine.hardware import resolve_device
 from planner.engine.inputs import (
     Cluster,
@@ -43,6 +44,15 @@ class Question(Input):
 
     model: ModelSpec = Field(description="A preset, a Hugging Face config.json, or explicit dimensions.")
     workload: Workload
+    calibration: UUID | None = Field(
+        default=None, description="Id of a calibration of yours, from POST /calibrations, for its GPU type."
+    )
+
+    def require_resolved(self) -> None:
+        """InvalidRequest while a calibration is only named: the API puts its factors into the cluster's links."""
+        if self.calibration is not None:
+            remedy = "send the calibration's stack and factors in the cluster's links"
+            raise InvalidRequest("calibration", str(self.calibration), "cannot be looked up here", remedy)
 
 
 class JobOptions(Input):
@@ -73,6 +83,7 @@ class PlanRequest(Question, JobOptions):
 
         Two requests with equal canonical forms have equal answers under one engine version and catalogue digest.
         """
+        self.require_resolved()
         return {
             "model": _canonical_model(self.model),
             "workload": self.workload.model_dump(mode="json"),
@@ -83,6 +94,7 @@ class PlanRequest(Question, JobOptions):
 
     def run(self, progress: Progress = silent) -> PlanResult:
         """Search; InvalidRequest when the question cannot be asked."""
+        self.require_resolved()
         return search(self.model, self.workload, self.cluster, self.search, self.objective, progress)
 
 
@@ -109,6 +121,7 @@ class EstimateRequest(Question):
 
     def run(self) -> Estimate | Estimates:
         """Price; InvalidRequest at the strategy that cannot be laid out."""
+        self.require_resolved()
         if self.strategies is None:
             return estimate(self.model, self.workload, self.cluster, self.strategy or Strategy())
         priced = [

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from planner.calibration.defaults import fit_defaults, fitted_path, measurements_path, read_measurements
+from planner.calibration.effects import Hierarchy
 from planner.calibration.profile import ProfileError, fragment, load_torch, measure
 from planner.catalog import UnknownNameError, find_gpu
 from planner.validation.crossval import Leave, cross_validate
@@ -39,7 +40,7 @@ def crossvalidate(
 ) -> None:
     """Predict every run from a fit that never saw its source, or its model x GPU x source group."""
     reading = read_measurements(rows or measurements_path())
-    predictions = cross_validate(reading.priced, leave)
+    predictions = cross_validate(Hierarchy.of(reading.priced), leave)
     report = report_of(reading, predictions, memory_of([]))
     if as_json:
         typer.echo(json.dumps(report, indent=1))

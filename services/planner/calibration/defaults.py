@@ -7,8 +7,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from planner.calibration.effects import Hierarchy
 from planner.validation.report import read_cases
 from planner.validation.rows import read_rows
@@ -45,7 +43,7 @@ def read_measurements(path: Path) -> Reading:
 def fit_defaults(reading: Reading) -> str:
     """Return the text of calibrations_fitted.toml."""
     hierarchy = Hierarchy.of(reading.priced)
-    effects = hierarchy.effects(hierarchy.fit(np.arange(len(reading.priced))))
+    effects = hierarchy.effects(hierarchy.settled())
     sources = {one.case.row.text("source") for one in reading.priced}
     return _HEADER.format(rows=len(reading.priced), sources=len(sources)) + render(effects)
 

@@ -6,12 +6,12 @@ never reach a prediction for another source, so a source with many rows cannot b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.calibration.fit import Fit, factors_of, jacobian, solve
+from planner.calibration.fit import Fit, factors_of, jacobian, loss, solve
 from planner.calibration.parameters import PARAMETERS
 from planner.catalog.calibrations import adjusted
 
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from planner.engine.types import Floats, Ints
     from planner.validation.convert import PricedCase
 
-_LEVELS = {"generation": 0.7, "stack": 0.6, "gpu": 0.4, "source": 0.8}
+_LEVELS = {"generation": 1.0, "stack": 0.7, "gpu": 0.5, "source": 0.4}
 """Share of a parameter's prior spread each level may take."""
 
 _SPREAD = np.array([parameter.spread for parameter in PARAMETERS])
 _WIDTH = len(PARAMETERS)
 _NEVER = 1e-4
+_ROUNDS = 4
+_SCALES = (1.0, 0.5, 0.25, 0.1)
 
 
 def _spread(level: str) -> Floats:
@@ -48,7 +50,7 @@ def labels_of(priced: PricedCase) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """Rows priced once, with the design of every effect. `jacobian` is shared by all fits: it is taken at the base."""
+    """Rows priced once, with the design of every effect. `jacobian` is shared by all fits."""
 
     rows: Sequence[PricedCase]
     members: list[tuple[str, str]]
@@ -68,23 +70,50 @@ class Hierarchy:
         slopes = jacobian(lambda x: log_seconds(rows, x), at_base)
         return cls(rows, members, membership, log_seconds(rows, at_base), slopes, measured)
 
-    def fit(self, use: Ints, *, linear: bool = False) -> Fit:
+    def fit(self, use: Ints) -> Fit:
         """Return the effects fitted on the rows at `use`, weighted by `group_weights`.
 
-        `linear` takes log seconds as linear in log factors, which is exact enough for small changes of a fit.
+        Log seconds are taken as linear in log factors; `refined` corrects for what is not.
         """
-        membership, rows = self.membership[use], [self.rows[index] for index in use]
+        membership = self.membership[use]
         design = (membership[:, :, None] * self.jacobian[use][:, None, :]).reshape(len(use), -1)
         spread = np.concatenate([_spread(level) for level, _ in self.members])
+        base = self.base[use]
 
-        def exact(x: Floats) -> Floats:
-            return log_seconds(rows, membership @ x.reshape(len(self.members), _WIDTH))
-
-        def straight(x: Floats) -> Floats:
-            seconds: Floats = self.base[use] + design @ x
+        def predict(x: Floats) -> Floats:
+            seconds: Floats = base + design @ x
             return seconds
 
-        return solve(straight if linear else exact, self.measured[use], design, spread, group_weights(rows))
+        rows = [self.rows[index] for index in use]
+        return solve(predict, self.measured[use], design, spread, group_weights(rows))
+
+    def settled(self) -> Fit:
+        """Return the effects fitted on all rows with predictions priced exactly: Gauss-Newton with step halving."""
+        everything, spread = np.arange(len(self.rows)), np.concatenate([_spread(level) for level, _ in self.members])
+        weights, around = group_weights(self.rows), self
+        x = np.zeros(self.membership.shape[1] * _WIDTH)
+        residuals = self.base - self.measured
+        for _ in range(_ROUNDS):
+            step = around.fit(everything).x - x
+            for scale in _SCALES:
+                tried = log_seconds(self.rows, self._factors(x + scale * step)) - self.measured
+                if loss(tried, weights, x + scale * step, spread) < loss(residuals, weights, x, spread):
+                    x, residuals = x + scale * step, tried
+                    break
+            else:
+                break
+            around = self.refined(Fit(x, residuals))
+        return Fit(x, residuals)
+
+    def _factors(self, x: Floats) -> Floats:
+        factors: Floats = self.membership @ x.reshape(len(self.members), _WIDTH)
+        return factors
+
+    def refined(self, fit: Fit) -> Hierarchy:
+        """Return the same rows linearised around `fit`: a second fit there corrects what the first took as linear."""
+        at = self._factors(fit.x)
+        slopes = jacobian(lambda x: log_seconds(self.rows, x), at)
+        return replace(self, base=log_seconds(self.rows, at) - (slopes * at).sum(axis=1), jacobian=slopes)
 
     def effects(self, fit: Fit) -> dict[tuple[str, str], dict[str, float]]:
         """Return the factors of every member of every level."""

@@ -64,7 +64,7 @@ def solve(
     """
     x = np.zeros(design.shape[1])
     residuals = predict(x) - measured
-    loss = _loss(residuals, weights, x, spread)
+    least = loss(residuals, weights, x, spread)
     scale = 1.0
     for _ in range(_STEPS):
         robust = weights * _huber(residuals / NOISE) / NOISE**2
@@ -72,18 +72,19 @@ def solve(
         step = np.linalg.solve(normal, design.T @ (robust * residuals) + x / spread**2)
         tried = np.clip(x - scale * step, -LARGEST_LOG_FACTOR, LARGEST_LOG_FACTOR)
         left = predict(tried) - measured
-        lower = _loss(left, weights, tried, spread)
-        if lower >= loss:
+        lower = loss(left, weights, tried, spread)
+        if lower >= least:
             scale /= 2
             continue
-        converged = loss - lower < _CONVERGED * loss
-        x, residuals, loss = tried, left, lower
+        converged = least - lower < _CONVERGED * least
+        x, residuals, least = tried, left, lower
         if converged:
             break
     return Fit(x, residuals)
 
 
-def _loss(residuals: Floats, weights: Floats, x: Floats, spread: Floats) -> float:
+def loss(residuals: Floats, weights: Floats, x: Floats, spread: Floats) -> float:
+    """Return what `solve` minimises."""
     size = np.abs(residuals / NOISE)
     huber = np.where(size > _HUBER, _HUBER * (2 * size - _HUBER), size**2)
     return float((weights * huber).sum() + ((x / spread) ** 2).sum())

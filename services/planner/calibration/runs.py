@@ -58,7 +58,7 @@ class PricedRun:
         layouts, options = self._layouts, self._options
         pipeline = pipeline_times(problem, layouts, options)
         pricer = assemble(problem, layouts, options, pipeline, step_times(problem, layouts, options))
-        return float(pricer.seconds(_FIRST, _FIRST, _FIRST)[0, 0]) * problem.device.calibration.slowdown
+        return float(pricer.seconds(_FIRST, _FIRST, _FIRST)[0, 0])
 
     def estimate(self, calibration: Calibration | None = None) -> Estimate:
         """Return the whole estimate, memory and breakdown included."""

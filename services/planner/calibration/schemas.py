@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
-from planner.catalog.calibrations import STACKS
 from planner.engine import HomogeneousCluster, ModelSpec, Strategy, Workload
 from planner.engine.inputs.base import Input, Name
+from planner.engine.inputs.cluster import Stack
 from planner.engine.outputs import Output
-
-StackName = Literal["megatron-core", "megatron-flash", "megatron-legacy", "fsdp", "jax"]
-assert get_args(StackName) == STACKS  # noqa: S101 - the two spellings of one list
 
 FEWEST_RUNS = 3
 MOST_RUNS = 50
@@ -37,7 +34,7 @@ class CalibrationRequest(Input):
     """Fit the cost model to measured runs on one GPU type."""
 
     name: Name = Field(default="calibration", description="Your own name for it.", examples=["our-h100-cluster"])
-    stack: StackName = Field(default="megatron-core", description="Software stack whose defaults the fit starts from.")
+    stack: Stack = Field(default="megatron-core", description="Software stack whose defaults the fit starts from.")
     runs: Annotated[list[MeasuredRun], Field(min_length=FEWEST_RUNS, max_length=MOST_RUNS)]
 
 
@@ -67,7 +64,7 @@ class CalibrationResult(Output):
     """What the fit found: factors on the parameters of the GPU's default calibration."""
 
     gpu: str
-    stack: StackName
+    stack: Stack
     runs: int
     factors: dict[str, float]
     errors: CalibrationErrors

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.catalog import GIB, Calibration, Gpu, UnknownNameError, calibration_for, find_gpu
+from planner.catalog.calibrations import ADJUSTABLE, adjusted
 from planner.engine.errors import InvalidRequest
 from planner.engine.inputs.cluster import LinkOverrides
 from planner.engine.inputs.workload import OPERAND_BITS
@@ -66,7 +67,7 @@ def resolve_device(name: str, links: LinkOverrides, *, field: str) -> Device:
     except UnknownNameError as error:
         closest = ", ".join(error.closest) or "a name from GET /catalog/gpus"
         raise InvalidRequest(field, name, "is not a known GPU", f"use {closest}") from error
-    calibration = calibration_for(gpu.generation)
+    calibration = adjusted(calibration_for(gpu.generation, gpu.name, links.stack), _known(links.factors, field))
     node = links.gpus_per_node or gpu.node
     domain = links.domain or (node if links.gpus_per_node else gpu.domain)
     ports = min(links.nics_per_node or node, node)
@@ -85,6 +86,13 @@ def resolve_device(name: str, links: LinkOverrides, *, field: str) -> Device:
         scale_out_latency=(latency_out or calibration.scale_out_latency_us) * 1e-6,
         host_rate=gpu.host_gbps * 1e9,
     )
+
+
+def _known(factors: Mapping[str, float], field: str) -> Mapping[str, float]:
+    for name, value in factors.items():
+        if name not in ADJUSTABLE:
+            raise InvalidRequest(f"{field}.factors.{name}", value, "is no parameter", f"use {', '.join(ADJUSTABLE)}")
+    return factors
 
 
 def links_of(overrides: Mapping[str, LinkOverrides], canonical: str, given: str) -> LinkOverrides:

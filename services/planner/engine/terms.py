@@ -105,4 +105,4 @@ def _step(problem: Problem, layouts: Layouts, options: Options) -> Iterator[Term
     yield _term("step", "optimizer", step.optimizer.item(), "s", "device step and gradient sweeps, by memory rate")
     yield _term("step", "host optimizer", step.offload.item(), "s", "transfers and Adam on the host")
     yield _term("step", "fixed", step.fixed.item(), "s", "data loading, logging, synchronisation")
-    yield _term("step", "straggling", step.straggling.item(), "", "factor on everything: 1 + c log2(nodes)")
+    yield _term("step", "straggling", step.straggling.item(), "", "slowdown x (1 + c log2(nodes))")

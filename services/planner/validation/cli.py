@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from planner.calibration.defaults import measurements_path
 from planner.validation.holdout import calibrated
 from planner.validation.metrics import Prediction
+from planner.validation.page import write_page
 from planner.validation.report import memory_of, read_cases, report_of
 from planner.validation.rows import RowsError, read_rows
 
@@ -66,3 +68,10 @@ def tables_of(report: dict[str, Any]) -> list[Table | str]:
         reasons[one["reason"]] = reasons.get(one["reason"], 0) + 1
     lines += [f"skipped {count}: {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
     return lines
+
+
+def page(
+    folder: Annotated[Path, typer.Option(help="Where cost-model.md and figures/ go.")] = Path("docs"),
+) -> None:
+    """Write docs/cost-model.md and its figures from the measurements the project carries."""
+    write_page(read_rows(measurements_path()), folder)

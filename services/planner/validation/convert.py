@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -24,6 +24,12 @@ _GPUS = {
     ("A100", 40): "a100-40gb-sxm",
     ("H100", 96): "h100-96gb-sxm",
 }
+_LADDER: tuple[dict[str, Any], ...] = (
+    {"recompute": "selective", "recompute_modules": ["layernorm", "moe_act"]},
+    {"recompute": "selective", "recompute_modules": ["layernorm", "mlp", "moe_act"]},
+    {"recompute": "full", "recompute_method": "uniform"},
+)
+"""Recomputation by cost, for rows that do not state it."""
 _MLA = {"q_lora_rank": 1536, "kv_lora_rank": 512, "rope_head_dim": 64, "value_head_dim": 128}
 _PRECISIONS = ("nvfp4", "mxfp8", "fp8", "bf16", "fp16")
 _FULL_TASKS = ("pretrain", "sft", "full finetune", "")
@@ -46,15 +52,32 @@ class Case:
 
 
 class PricedCase(PricedRun):
-    """A case laid out once."""
+    """A case laid out once. `assumed` says what was assumed where the row is silent."""
 
     def __init__(self, case: Case) -> None:
         """InexpressibleError when the engine refuses the case's strategy."""
-        self.case = case
+        self.assumed = ""
         try:
             super().__init__(case.run)
+            if not case.row.text("recompute"):
+                case = self._fitting(case)
         except InvalidRequest as error:
             raise InexpressibleError(f"{error.field}: {error.message}") from error
+        self.case = case
+
+    def _fitting(self, case: Case) -> Case:
+        """Settle on the least recomputation that fits: a run that ran did fit, whatever its row leaves unsaid."""
+        for change in ({}, *_LADDER):
+            run = replace(case.run, strategy=case.run.strategy.model_copy(update=change))
+            super().__init__(run)
+            memory = self.estimate().memory
+            if memory.peak <= memory.capacity:
+                named = change.get("recompute", "none")
+                self.assumed = f"recompute: not stated, taken as {named} {change.get('recompute_modules', '')}".strip()
+                return replace(case, run=run)
+        super().__init__(case.run)
+        self.assumed = "recompute: not stated, and the plan fits under none"
+        return case
 
 
 def case_of(row: Row) -> Case:
@@ -90,8 +113,6 @@ def warnings_of(row: Row) -> list[str]:
         implied = row.needed("global_batch") * row.needed("seq_len") / rate / row.needed("num_gpus")
         if abs(implied / seconds - 1) > _SEQUENCE_TOLERANCE:
             warnings.append(f"tokens_per_s_per_gpu implies {implied:.4g} s, iter_time_s_best says {seconds:.4g} s")
-    if row.text("tier") == "A" and not row.text("recompute"):
-        warnings.append("recompute: not stated, taken as what its stack does by default")
     return warnings
 
 

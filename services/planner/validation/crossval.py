@@ -10,33 +10,28 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from planner.calibration.effects import Hierarchy
 from planner.validation.metrics import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
+    from planner.calibration.effects import Hierarchy
     from planner.validation.convert import PricedCase
 
 Leave = Literal["source", "group"]
 
 
-def cross_validate(
-    priced: Sequence[PricedCase], leave: Leave, progress: Callable[[str, int], None] | None = None
-) -> list[Prediction]:
-    """Return a prediction of every case from a fit on the others; `progress` is told each fold's name and size."""
-    hierarchy = Hierarchy.of(priced)
+def cross_validate(hierarchy: Hierarchy, leave: Leave) -> list[Prediction]:
+    """Return a prediction of every case of `hierarchy` from a fit on the others."""
+    priced = hierarchy.rows
     names = [fold_of(one, leave) for one in priced]
-    predictions: list[Prediction | None] = [None] * len(priced)
+    predictions: list[Prediction] = []
     for name in sorted(set(names)):
         held = np.flatnonzero([other == name for other in names])
-        if progress:
-            progress(name, len(held))
-        fit = hierarchy.fit(np.setdiff1d(np.arange(len(priced)), held), linear=leave == "group")
+        fit = hierarchy.fit(np.setdiff1d(np.arange(len(priced)), held))
         seconds = hierarchy.predict(fit, held, sources=leave == "group")
-        for index, value in zip(held.tolist(), seconds, strict=True):
-            predictions[index] = Prediction(priced[index].case, float(value))
-    return [prediction for prediction in predictions if prediction is not None]
+        predictions += [
+            Prediction(priced[index].case, float(value)) for index, value in zip(held.tolist(), seconds, strict=True)
+        ]
+    return predictions
 
 
 def fold_of(one: PricedCase, leave: Leave) -> str:

@@ -36,8 +36,10 @@ def read_cases(rows: Sequence[Row]) -> Reading:
     reading = Reading(len(rows))
     for row in rows:
         try:
-            reading.priced.append(PricedCase(case_of(row)))
-            reading.warnings += [{"id": row.id, "warning": text} for text in warnings_of(row)]
+            priced = PricedCase(case_of(row))
+            reading.priced.append(priced)
+            texts = warnings_of(row) + ([priced.assumed] if priced.assumed else [])
+            reading.warnings += [{"id": row.id, "warning": text} for text in texts]
         except InexpressibleError as error:
             reading.skipped.append({"id": row.id, "reason": str(error)})
     return reading
@@ -50,7 +52,7 @@ def report_of(reading: Reading, predictions: Sequence[Prediction], memory: dict[
     keys = {
         "source": lambda case: case.row.text("source"),
         "gpu": lambda case: case.row.text("gpu_type"),
-        "family": _family,
+        "family": family_of,
         "tier": lambda case: case.row.text("tier"),
     }
     return {
@@ -68,7 +70,8 @@ def report_of(reading: Reading, predictions: Sequence[Prediction], memory: dict[
     }
 
 
-def _family(case: Case) -> str:
+def family_of(case: Case) -> str:
+    """Return the parallelism family and whether the model has experts."""
     kind = "moe" if case.row.text("moe_experts") else "dense"
     return f"{case.row.text('family')} {kind}"
 

@@ -29,7 +29,7 @@ _KNOWN = (
     (r"maxtext|paxml|jax", Stack("jax")),
     (r"torchtitan|olmo|pytorch fsdp|meta internal", Stack("fsdp")),
     (r"foundry|composer|fsdp|zero-3|hf |deepspeed \(hf|metaseq", Stack("fsdp")),
-    (r"zero-bubble", Stack("megatron-flash", overlaps=False)),
+    (r"zero-bubble", Stack("megatron-flash", flash=False, overlaps=False)),
     (r"interne?vo|nanotron|megatron-llama|megascale", Stack("megatron-flash")),
     (r"sailor", Stack("megatron-legacy", flash=False, overlaps=False)),
     (r"deepspeed|vtrain|sc21|2020|2022|korthikanti|mt-nlg|bignlp|neox|big-science", _LEGACY),

@@ -180,7 +180,7 @@ class Scalar:
         step = 34 * held / (self.d if sharded else 1) / self.rate + 12 * held / self.rate
         nodes = max(self.problem.gpus / self.device.gpus_per_node, 1)
         total = pipeline + reduce + gather + step + self.cal.iteration_ms * 1e-3
-        return total * (1 + self.cal.straggler * log2(nodes))
+        return total * self.cal.slowdown * (1 + self.cal.straggler * log2(nodes))
 
     def activation_bytes(self, *, kept: bool) -> float:
         """Bytes one layer keeps per micro-batch, or with `kept` off would keep without recomputation."""

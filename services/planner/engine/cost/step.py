@@ -91,7 +91,8 @@ def fixed_seconds(problem: Problem) -> float:
 def straggling(problem: Problem, layouts: Layouts) -> Floats:
     """Return the factor by which waiting for the slowest of many nodes stretches a step, shape (layouts,)."""
     nodes = np.maximum(layouts.gpus / problem.device.gpus_per_node, 1)
-    factor: Floats = 1.0 + problem.device.calibration.straggler * np.log2(nodes)
+    calibration = problem.device.calibration
+    factor: Floats = calibration.slowdown * (1.0 + calibration.straggler * np.log2(nodes))
     return factor
 
 

@@ -10,6 +10,7 @@ from planner.engine.inputs.base import Input, Name, refused
 
 Count = Annotated[int, Field(ge=1, le=1_048_576)]
 _Rate = Annotated[float, Field(gt=0, le=100_000)]
+Stack = Literal["megatron-core", "megatron-flash", "megatron-legacy", "fsdp", "jax"]
 
 
 class LinkOverrides(Input):
@@ -32,6 +33,10 @@ class LinkOverrides(Input):
         description="Ratio by which the fabric above the leaf switches is thinner than the leaves.",
     )
     memory_gib: _Rate | None = Field(default=None, description="Usable memory per GPU.")
+    stack: Stack = Field(default="megatron-core", description="Software stack whose default calibration applies.")
+    factors: dict[Name, Annotated[float, Field(gt=0, le=100)]] = Field(
+        default={}, max_length=32, description="Factors on calibration parameters, as POST /calibrations answers them."
+    )
 
 
 class HomogeneousCluster(Input):

@@ -1,0 +1,183 @@
+"""docs/cost-model.md and its figures, written from a validation of the carried measurements."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from planner.calibration.effects import Hierarchy
+from planner.validation.crossval import cross_validate
+from planner.validation.holdout import calibrated
+from planner.validation.metrics import Prediction, errors_by, errors_of, rank_groups
+from planner.validation.report import family_of, memory_of, ranking_of, read_cases
+from planner.validation.svg import scatter, spreads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from planner.validation.convert import Case
+    from planner.validation.rows import Row
+
+_K = 3
+_COMMAND = "python -m planner page"
+_INTRODUCTION = f"""# The cost model against measurements
+
+Written by `{_COMMAND}`; do not edit. Errors are |predicted / measured - 1| of seconds per iteration on the tier A rows
+the project carries (`services/planner/catalog/measurements.csv`, each with its source).
+
+- **defaults**: the catalogue's calibrations, which were fitted on these rows: `python -m planner validate ROWS.csv`.
+- **source left out**: each source predicted from a fit on the others: `python -m planner crossvalidate`. This is what a
+  new site should expect.
+- **group left out**: each model x GPU x source predicted from a fit on all other groups:
+  `python -m planner crossvalidate --leave group`.
+- **K = {_K}**: {_K} rows of each source, GPU and precision fitted on top of the defaults, the others predicted:
+  `python -m planner validate ROWS.csv --calibrate {_K}`. The {_K} are those whose predicted times respond to the
+  parameters most unlike one another; measured times play no part in choosing them.
+
+The calibration has three levels (generation, software stack, GPU), each a handful of bounded factors with a Gaussian
+prior around 1 (`planner.calibration.parameters`), fitted by regularised least squares on log residuals under a Huber
+loss. A source's own effect is fitted beside them and thrown away.
+"""
+_WEAK_SPOTS = """
+## Known weak spots, and what to do about them
+
+- **Software versions.** The same plan on the same GPUs gains up to a factor of 2 between releases (GPT-OSS, Qwen3 on
+  Blackwell); the rows state no kernel choices, so one calibration averages them. Send three of your own runs to
+  `POST /calibrations`.
+- **Mixture of experts across nodes.** Dispatch is priced as an all-to-all of every copy; libraries that send a token
+  once per node (DeepEP, HybridEP) move less, which the model prices too high, and launch-bound small experts too low.
+- **Launch-bound models.** Small models under Python-heavy frameworks wait for the host; `launch_us` is one number per
+  stack, so the smallest models are predicted too fast.
+- **Unstated recomputation.** Where a row does not state it, the least recomputation that fits is assumed and reported.
+- **Memory of bf16 DeepSpeed and of FSDP.** Caching allocators hold more than tensors need; peaks are predicted too low.
+"""
+
+
+def write_page(rows: Sequence[Row], folder: Path) -> None:
+    """Write cost-model.md and its figures into `folder`."""
+    reading = read_cases([row for row in rows if row.text("tier") == "A"])
+    priced = reading.priced
+    hierarchy = Hierarchy.of(priced)
+    ways = {
+        "defaults": [Prediction(one.case, one.seconds()) for one in priced],
+        "source left out": cross_validate(hierarchy, "source"),
+        "group left out": cross_validate(hierarchy, "group"),
+        f"K = {_K}": calibrated(priced, _K)[0],
+    }
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for name, text in _figures(ways["source left out"]).items():
+        (figures / name).write_text(text, encoding="utf-8")
+    share = f"{len(priced)} of {reading.rows} tier A rows are expressible ({len(priced) / reading.rows:.1%})."
+    sections = [
+        _INTRODUCTION,
+        f"\n{share}\n",
+        _overall(ways),
+        *(_table(f"by {name}", ways, key) for name, key in _KEYS.items()),
+        _figure_section(),
+        _ranking(ways["defaults"]),
+        _memory(memory_of(priced)),
+        _skipped(reading.skipped),
+        _WEAK_SPOTS,
+    ]
+    (folder / "cost-model.md").write_text("".join(sections), encoding="utf-8")
+
+
+_KEYS = {
+    "family": family_of,
+    "GPU and precision": lambda case: f"{case.row.text('gpu_type')} {case.run.workload.precision}",
+    "source": lambda case: case.row.text("source"),
+}
+
+
+def _figures(predictions: Sequence[Prediction]) -> dict[str, str]:
+    families: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    sources: dict[str, list[float]] = defaultdict(list)
+    components: dict[str, list[float]] = defaultdict(list)
+    for one in predictions:
+        families[family_of(one.case)].append((one.case.run.seconds, one.predicted))
+        sources[one.case.row.text("source")[:44]].append(one.error)
+        for component in _components(one.case):
+            components[component].append(one.error)
+    return {
+        "predicted-measured.svg": scatter(families, "Seconds per iteration, source left out"),
+        "residuals-source.svg": spreads(sources, "Signed error by source, source left out: 10-90 %, median"),
+        "residuals-component.svg": spreads(components, "Signed error of plans that use a component, source left out"),
+    }
+
+
+def _components(case: Case) -> list[str]:
+    """Return what of the cost model the plan exercises."""
+    strategy = case.run.strategy
+    used = {
+        "tensor parallel": strategy.tensor_parallel > 1,
+        "pipeline parallel": strategy.pipeline_parallel > 1,
+        "interleaving": strategy.virtual_pipeline > 1,
+        "context parallel": strategy.context_parallel > 1,
+        "expert parallel": strategy.expert_parallel > 1,
+        "sharded weights (FSDP)": strategy.sharding.startswith("zero3"),
+        "recomputation": strategy.recompute != "none",
+        "low-precision operands": case.run.workload.precision not in {"bf16", "fp16"},
+        "one node": case.run.cluster.count <= (case.run.cluster.links.gpus_per_node or 0),
+    }
+    return [name for name, is_used in used.items() if is_used]
+
+
+def _overall(ways: dict[str, list[Prediction]]) -> str:
+    lines = [
+        "\n## Overall\n\n| | rows | mean | median | within 10 % | within 20 % | bias |\n|---|--:|--:|--:|--:|--:|--:|"
+    ]
+    for name, predictions in ways.items():
+        errors = errors_of(one.error for one in predictions)
+        shares = (errors[key] for key in ("mape", "median_ape", "within_10", "within_20", "bias"))
+        lines.append(f"| {name} | {errors['rows']} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _table(title: str, ways: dict[str, list[Prediction]], key: Any) -> str:
+    columns = {name: errors_by(predictions, key) for name, predictions in ways.items()}
+    head = (
+        f"\n## Mean error {title}\n\n| | rows | " + " | ".join(columns) + " |\n|---|--:" + "|--:" * len(columns) + "|\n"
+    )
+    lines = []
+    for group, errors in columns["defaults"].items():
+        cells = [f"{part[group]['mape']:.1%}" if group in part else "" for part in columns.values()]
+        lines.append(f"| {group} | {errors['rows']} | " + " | ".join(cells) + " |\n")
+    return head + "".join(lines)
+
+
+def _figure_section() -> str:
+    return (
+        "\n## Figures\n\n![Predicted against measured](figures/predicted-measured.svg)\n\n"
+        "![Errors by component](figures/residuals-component.svg)\n\n![Errors by source](figures/residuals-source.svg)\n"
+    )
+
+
+def _ranking(predictions: Sequence[Prediction]) -> str:
+    total = ranking_of(predictions)
+    regret, rank = f"{total['mean_regret']:.1%}", f"{total['mean_spearman']:.2f}"
+    text = f"\n## Ranking\n\n{total['groups']} groups of five or more plans: regret {regret}, Spearman {rank}, means."
+    lines = [text + "\n\n| group | plans | regret | Spearman |\n|---|--:|--:|--:|\n"]
+    for group in rank_groups(predictions):
+        name = (
+            f"{group.key[0][:28]}, {group.key[1]}, {group.key[7]} {group.key[5]}, batch {group.key[8]}, {group.key[10]}"
+        )
+        lines.append(f"| {name} | {group.plans} | {group.regret:.1%} | {group.spearman:.2f} |\n")
+    return "".join(lines)
+
+
+def _memory(memory: dict[str, Any]) -> str:
+    refused = len(memory["wrongly_infeasible"])
+    return (
+        f"\n## Memory\n\nPeak memory over {memory['rows']} rows that state it: mean error {memory['mape']:.1%}, bias "
+        f"{memory['bias']:+.1%}. Runs called too large by more than a tenth: {refused}.\n"
+    )
+
+
+def _skipped(skipped: Sequence[dict[str, str]]) -> str:
+    reasons: dict[str, int] = defaultdict(int)
+    for one in skipped:
+        reasons[one["reason"]] += 1
+    lines = [f"- {count}: {reason}\n" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
+    return "\n## Rows not expressed\n\n" + "".join(lines)
