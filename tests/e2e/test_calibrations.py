@@ -1,0 +1,74 @@
+"""Calibrations as their users see them: runs in, factors out, and plans that name them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+MODEL = {"preset": "llama-2-7b"}
+WORKLOAD = {"global_batch_size": 128, "sequence_length": 4096}
+CLUSTER = {"mode": "homogeneous", "gpu": "a100-80gb-sxm", "count": 16}
+STRATEGIES: list[dict[str, Any]] = [
+    {"tensor_parallel": 2, "micro_batch_size": 1},
+    {"tensor_parallel": 4, "micro_batch_size": 2, "sequence_parallel": True},
+    {"tensor_parallel": 2, "pipeline_parallel": 2},
+    {"tensor_parallel": 8, "micro_batch_size": 4},
+]
+
+
+def estimated(planner: httpx.Client, strategy: dict[str, Any], **more: Any) -> httpx.Response:
+    body = {"model": MODEL, "workload": WORKLOAD, "cluster": CLUSTER, "strategy": strategy, **more}
+    return planner.post("/estimates", json=body)
+
+
+def measured(planner: httpx.Client, slower: float) -> dict[str, Any]:
+    runs = []
+    for strategy in STRATEGIES:
+        seconds = estimated(planner, strategy).json()["iteration_seconds"] * slower
+        runs.append(
+            {
+                "model": MODEL,
+                "workload": WORKLOAD,
+                "cluster": CLUSTER,
+                "strategy": strategy,
+                "iteration_seconds": seconds,
+            }
+        )
+    return {"name": "ours", "runs": runs}
+
+
+def test_runs_become_a_calibration_that_estimates_and_plans_name(planner: httpx.Client) -> None:
+    answer = planner.post("/calibrations", json=measured(planner, 1.3))
+    assert answer.status_code == 201, answer.text
+    calibration = answer.json()
+    assert calibration["errors"]["after"] < calibration["errors"]["before"]
+    assert planner.get(answer.headers["location"]).json() == calibration
+    assert calibration["id"] in {one["id"] for one in planner.get("/calibrations").json()}
+
+    plain = estimated(planner, STRATEGIES[0]).json()["iteration_seconds"]
+    named = estimated(planner, STRATEGIES[0], calibration=calibration["id"]).json()["iteration_seconds"]
+    assert 1.2 < named / plain < 1.4
+
+    question = {"model": MODEL, "workload": WORKLOAD, "cluster": CLUSTER, "calibration": calibration["id"]}
+    accepted = planner.post("/plans", json=question)
+    assert accepted.status_code == 202, accepted.text
+    plan = planner.get(accepted.headers["location"], params={"wait": 60}).json()
+    again = estimated(planner, plan["best"]["strategy"], calibration=calibration["id"]).json()
+    assert again["iteration_seconds"] == plan["best"]["estimate"]["iteration_seconds"]
+
+
+def test_what_cannot_be_calibrated_or_named_says_why(planner: httpx.Client) -> None:
+    body = measured(planner, 1.0)
+    assert planner.post("/calibrations", json={**body, "runs": body["runs"][:2]}).status_code == 422
+    body["runs"][1]["strategy"] = {"tensor_parallel": 3}
+    refused = planner.post("/calibrations", json=body)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"].startswith("runs[1].strategy")
+
+    unknown = str(uuid4())
+    assert planner.get(f"/calibrations/{unknown}").status_code == 404
+    refused = estimated(planner, STRATEGIES[0], calibration=unknown)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "calibration"
