@@ -97,7 +97,7 @@ def in_postgres(episodes: int, engine: Engine, settings: JobSettings) -> tuple[f
 def _submitted(engine: Engine) -> UUID:
     with transaction(engine) as session:
         job = submit(session, Submission("codetree", "bench", {}, 1)).job
-        store.add_episode(session, job.id)
+        store.add_episodes(session, [job.id])
         return job.id
 
 

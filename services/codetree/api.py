@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from dataclasses import replace
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from codetree import api_exports, store
-from codetree.assemble import build_spec
-from codetree.llm.pool import PoolError, resolve_models
+from codetree.intake import LINES, SERVICE, check_models, submission_of
 from codetree.llm.providers import Providers
 from codetree.schemas import SolveRequest, SolveView, StoredRequest, Tree
 from codetree.settings import CodetreeServiceSettings
-from codetree.tasks import unusable_models
 from kit.auth import Principal, require
-from kit.jobs import Submission, queries, submit
+from kit.batches import batch_router
+from kit.jobs import queries, submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router
 from kit.problems import Problem
 from kit.web.app import problem_response
 
-SERVICE = "codetree"
 PREFIX = "/solve"
 
 router = APIRouter(prefix=PREFIX, tags=["episodes"])
 Writer = Annotated[Principal, Depends(require("solve:write"))]
 _NOT_FOUND = problem_response("There is no such job, or it is not yours")
 Reader = Annotated[Principal, Depends(require("solve:read"))]
-
-
-def _settings(request: Request) -> CodetreeServiceSettings:
-    return cast("CodetreeServiceSettings", request.app.state.jobs.settings)
 
 
 @router.post("", status_code=202, summary="Solve a task by a tree of programs", responses={409: problem_response("")})
@@ -43,21 +38,11 @@ async def solve(
     session: SessionDependency,
 ) -> SolveView:
     """Accept an episode. 202 with `Location`; the same `Idempotency-Key` or `external_id` answers the same job."""
-    settings = _settings(request)
-    _check_models(body, request, settings)
-    submission = Submission(
-        service=SERVICE,
-        owner=caller.owner,
-        spec=body.model_dump(mode="json", exclude={"external_id"}),
-        max_attempts=settings.max_attempts,
-        labels=body.labels,
-        external_id=body.external_id,
-        idempotency_key=headers.idempotency_key,
-        request_id=request.state.request_id,
-    )
+    check_models(body, request)
+    submission = replace(submission_of(body, caller, request), idempotency_key=headers.idempotency_key)
     outcome = await session.run_sync(submit, submission)
     if outcome.created:
-        await session.run_sync(store.add_episode, outcome.job.id)
+        await session.run_sync(store.add_episodes, [outcome.job.id])
     view = (await session.run_sync(store.views, [outcome.job]))[0]
     return accepted(response, outcome.job, view)
 
@@ -75,7 +60,6 @@ async def replay(
     ] = "strict",
 ) -> SolveView:
     """Run a finished episode again from its record: `strict` asks no model and runs no program."""
-    settings = _settings(request)
     job = await session.run_sync(queries.get, SERVICE, caller.owner, job_id)
     if await session.run_sync(store.result, job_id) is None:
         raise Problem(
@@ -83,29 +67,15 @@ async def replay(
         )
     stored = StoredRequest.model_validate({**job.spec, "replay": {"of": str(job_id), "mode": mode}}, strict=False)
     if mode == "else_live":
-        _check_models(stored, request, settings)
-    submission = Submission(
-        service=SERVICE,
-        owner=caller.owner,
-        spec=stored.model_dump(mode="json", exclude={"external_id"}),
-        max_attempts=settings.max_attempts,
-        labels=stored.labels,
-        idempotency_key=headers.idempotency_key,
-        request_id=request.state.request_id,
+        check_models(stored, request)
+    submission = replace(
+        submission_of(stored, caller, request), external_id=None, idempotency_key=headers.idempotency_key
     )
     outcome = await session.run_sync(submit, submission)
     if outcome.created:
-        await session.run_sync(store.add_episode, outcome.job.id)
+        await session.run_sync(store.add_episodes, [outcome.job.id])
     view = (await session.run_sync(store.views, [outcome.job]))[0]
     return accepted(response, outcome.job, view)
-
-
-def _check_models(body: SolveRequest, request: Request, settings: CodetreeServiceSettings) -> None:
-    """Refuse what the workers could not run. Raises ``Problem`` 422."""
-    try:
-        build_spec(body, resolve_models(body.weighted_models, request.app.state.providers), settings)
-    except PoolError as error:
-        raise unusable_models(error) from error
 
 
 @router.get("/{job_id}/tree", responses={404: _NOT_FOUND})
@@ -124,6 +94,7 @@ def make_app(settings: CodetreeServiceSettings) -> FastAPI:
         settings=settings,
         host=settings.codetree_host,
         routers=[api_exports.router, router, jobs],
+        streaming_routers=[batch_router(service=SERVICE, scope="solve", lines=LINES)],
     )
     app.state.providers = Providers(settings)
     return app

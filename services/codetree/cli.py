@@ -6,8 +6,9 @@ from functools import partial
 
 import typer
 
-from codetree.api import SERVICE, make_app
+from codetree.api import make_app
 from codetree.evaluate.command import evaluate, simulate
+from codetree.intake import SERVICE
 from codetree.runtime import Runtime
 from codetree.settings import CodetreeServiceSettings
 from codetree.tasks import solve

@@ -12,6 +12,7 @@ from codetree import codec
 from codetree.export.episode import Finished
 from codetree.models import Episode, EpisodeNode, Recorded
 from codetree.schemas import Node, SolveResult, SolveView, StoredRequest, Tree
+from kit.db import insert_rows
 from kit.jobs import Job
 from kit.jobs.events import EVENTS_CHANNEL
 from kit.jobs.models import JobEvent
@@ -36,9 +37,9 @@ MODELS = "models"
 """The models of an episode with their prices, as they were when it began."""
 
 
-def add_episode(session: Session, job_id: UUID) -> None:
-    """Give a new job its episode."""
-    session.execute(insert(Episode).values(job_id=job_id))
+def add_episodes(session: Session, job_ids: Sequence[UUID]) -> None:
+    """Give each new job its episode."""
+    insert_rows(session, Episode, [{"job_id": job_id} for job_id in job_ids])
 
 
 def recorded(session: Session, job_id: UUID) -> dict[tuple[str, str], dict[str, Any]]:

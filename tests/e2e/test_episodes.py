@@ -156,3 +156,19 @@ def test_a_program_calls_a_tool_through_the_host(codetree: httpx.Client, model: 
         elsewhere = {**tool, "url": "http://10.0.0.1/price"}
         refused = codetree.post("/solve", json={"task": "x", "tools": [elsewhere]})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "tools.0.url")
+
+
+def test_a_batch_of_tasks(codetree: httpx.Client, model: ScriptedServer) -> None:
+    model.script = lambda _: says(program("final_answer(7)"))
+    policy = {"kind": "program"}
+    tasks = [{"task": f"task {number}", "policy": policy, "external_id": f"e2e-{number}"} for number in range(4)]
+    body = "\n".join(json.dumps(line) for line in [*tasks, {"task": "x", "models": ["offline:nothing"]}])
+    answer = codetree.post("/batches", content=body, headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status_code == 202, answer.text
+    report = answer.json()
+    assert (report["accepted"], report["rejected"]) == (4, 1)
+    assert report["rejections"][0]["problem"]["errors"][0]["field"] == "models"
+    batch = codetree.get(report["links"]["self"], params={"wait": 60}).json()
+    assert batch["counts"]["succeeded"] == 4
+    lines = codetree.get(report["links"]["results"]).text.splitlines()
+    assert [json.loads(line)["job"]["answer"] for line in lines] == [7] * 4

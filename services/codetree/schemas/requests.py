@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Discriminator, Field, JsonValue, StringConstraints, Tag, field_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    Discriminator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    Tag,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from codetree.engine.answers import DEFAULT_TOLERANCE
@@ -135,6 +144,8 @@ class SolveRequest(Request):
         Annotated[str, StringConstraints(max_length=255), AfterValidator(without_nul)],
     ] = Field(default={}, max_length=32)
     external_id: Text | None = Field(default=None, min_length=1, max_length=255)
+    priority: int = Field(default=5, ge=0, le=9, description="The higher goes first among your waiting jobs.")
+    webhook: AnyHttpUrl | None = Field(default=None, description="Told when the job ends.")
 
     @property
     def weighted_models(self) -> list[ModelRequest]:

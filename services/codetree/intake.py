@@ -1,0 +1,73 @@
+"""From a task to a job, and the same for a line of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from codetree import store
+from codetree.assemble import build_spec
+from codetree.llm.pool import PoolError, resolve_models
+from codetree.schemas import SolveRequest
+from codetree.tasks import unusable_models
+from kit.batches import BatchLines
+from kit.jobs import Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from fastapi import Request
+    from sqlalchemy.orm import Session
+
+    from codetree.settings import CodetreeServiceSettings
+    from kit.auth import Principal
+    from kit.batches import Line
+    from kit.batches.lines import Parse
+
+SERVICE = "codetree"
+_NOT_THE_TASK = {"external_id", "priority"}
+
+
+def settings_of(request: Request) -> CodetreeServiceSettings:
+    """The settings of the application that answers ``request``."""
+    return cast("CodetreeServiceSettings", request.app.state.jobs.settings)
+
+
+def check_models(body: SolveRequest, request: Request) -> None:
+    """Refuse what the workers could not run. Raises ``Problem`` 422."""
+    try:
+        build_spec(body, resolve_models(body.weighted_models, request.app.state.providers), settings_of(request))
+    except PoolError as error:
+        raise unusable_models(error) from error
+
+
+def submission_of(body: SolveRequest, caller: Principal, request: Request) -> Submission:
+    """The task as a job of ``caller``."""
+    return Submission(
+        service=SERVICE,
+        owner=caller.owner,
+        spec=body.model_dump(mode="json", exclude=_NOT_THE_TASK),
+        max_attempts=settings_of(request).max_attempts,
+        labels=body.labels,
+        external_id=body.external_id,
+        webhook_url=str(body.webhook) if body.webhook else None,
+        priority=body.priority,
+        request_id=request.state.request_id,
+    )
+
+
+def _parse(request: Request, caller: Principal) -> Parse:
+    def parse(value: Any) -> Submission:
+        body = SolveRequest.model_validate(value)
+        check_models(body, request)
+        return submission_of(body, caller, request)
+
+    return parse
+
+
+def _register(session: Session, made: Sequence[tuple[UUID, Line]]) -> None:
+    store.add_episodes(session, [job_id for job_id, _ in made])
+
+
+LINES = BatchLines(parse=_parse, computed=lambda *_: (), register=_register, views=store.views)
+"""No two episodes are taken for the same: models answer differently each time."""
