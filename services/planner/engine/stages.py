@@ -23,7 +23,7 @@ class Stages:
 
     index: Ints
     layers: Ints
-    dense_layers: Ints
+    dense_layers: Floats
     moe_layers: Floats
     chunk_layers: Ints
     first: Bools
@@ -63,12 +63,12 @@ def stages_at(architecture: Architecture, layouts: Layouts, index: Ints) -> Stag
         np.where(last, layouts.last_layers[:, None], layouts.middle_layers[:, None]),
     )
     chunk = -(-layers // layouts.virtual[:, None])
-    dense = _dense_layers(architecture, layouts, index, layers)
+    moe = (layers - _leading_dense_layers(architecture, layouts, index, layers)) / architecture.moe_period
     return Stages(
         index=index,
         layers=layers,
-        dense_layers=dense,
-        moe_layers=(layers - dense) / architecture.moe_period,
+        dense_layers=layers - moe,
+        moe_layers=moe,
         chunk_layers=chunk,
         first=first,
         last=last,
@@ -76,7 +76,7 @@ def stages_at(architecture: Architecture, layouts: Layouts, index: Ints) -> Stag
     )
 
 
-def _dense_layers(architecture: Architecture, layouts: Layouts, index: Ints, layers: Ints) -> Ints:
+def _leading_dense_layers(architecture: Architecture, layouts: Layouts, index: Ints, layers: Ints) -> Ints:
     """Leading dense layers fill the chunks in the order tokens pass them.
 
     All stages' first chunks, then the second ones.

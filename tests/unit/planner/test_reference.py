@@ -68,3 +68,16 @@ def test_the_vectorised_engine_agrees_with_scalars(
     assert priced.iteration_seconds == pytest.approx(expected.iteration_seconds(), rel=1e-9)
     for stage in priced.memory.stages:
         assert stage.peak == pytest.approx(expected.stage_bytes(stage.stage), rel=1e-9)
+
+
+def test_dense_layers_between_experts_are_counted() -> None:
+    spec = {"layers": 8, "hidden_size": 1024, "heads": 8, "vocab_size": 32000, "experts": 4, "experts_per_token": 1}
+    workload, cluster = Workload(global_batch_size=8, sequence_length=1024), HomogeneousCluster(gpu="h100", count=4)
+    strategy = Strategy(pipeline_parallel=4)
+    every, every_second = (
+        estimate_strategy(estimate_problem(model, workload, cluster, strategy), strategy, None)
+        for model in (ExplicitModel(**spec, expert_ffn_size=4096, moe_period=period) for period in (1, 2))
+    )
+    layer = 3 * 1024 * 4096
+    for whole, half in zip(every.memory.stages, every_second.memory.stages, strict=True):
+        assert whole.weights - half.weights == pytest.approx(2 * (layer * 3 + 1024 * 4), rel=1e-6)
