@@ -10,7 +10,7 @@ import httpx
 from tests.support.launcher import CHECKOUT
 from tests.support.llm_server import node_of, program, says
 from tests.support.scripted_http import Answer, Asked, ScriptedServer
-from tests.support.stack import events_of, follow, running_stack
+from tests.support.stack import Stack, events_of, follow, running_stack
 
 
 def solved(codetree: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
@@ -172,3 +172,12 @@ def test_a_batch_of_tasks(codetree: httpx.Client, model: ScriptedServer) -> None
     assert batch["counts"]["succeeded"] == 4
     lines = codetree.get(report["links"]["results"]).text.splitlines()
     assert [json.loads(line)["job"]["answer"] for line in lines] == [7] * 4
+
+
+def test_the_sandbox_counts_how_programs_end(stack: Stack, codetree: httpx.Client, model: ScriptedServer) -> None:
+    model.script = lambda _: says(program("final_answer(7)"))
+    solved(codetree, {"task": "x", "policy": {"kind": "program"}})
+    with stack.client("sandbox") as sandbox:
+        metrics = sandbox.get("/metrics").text
+    values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    assert float(values['astrolabe_sandbox_executions_total{status="ok"}']) >= 1
