@@ -259,9 +259,7 @@ def main() -> None:
         "",
         f"Engine {ENGINE_VERSION}; {sections['machine']}; load {sections['load_average']:.1f}.",
     ]
-    text += [
-        f"Peak memory {sections['peak_memory_mib']} MiB. Medians of whole searches, their estimates included."
-    ]
+    text += [f"Peak memory {sections['peak_memory_mib']} MiB. Medians of whole searches, their estimates included."]
     for name in ("homogeneous", "calculon_case", "heterogeneous", "cost", "growth"):
         text += ["", f"## {name}", "", table(sections[name])]
     text += ["", "## dimensions (gpt-3-175b, 1,024 GPUs)", "", table([sections["dimensions"]])]
