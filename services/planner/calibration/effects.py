@@ -6,6 +6,7 @@ never reach a prediction for another source, so a source with many rows cannot b
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,7 @@ def log_seconds(rows: Sequence[PricedCase], x: Floats) -> Floats:
 def group_weights(rows: Sequence[PricedCase]) -> Floats:
     """Return a weight per row: the inverse root of how many rows share its source, GPU and model, scaled to mean 1."""
     keys = [(row.case.row.text("source"), row.gpu, row.case.row.text("model_name")) for row in rows]
-    weights = np.array([keys.count(key) ** -0.5 for key in keys])
+    counts = Counter(keys)
+    weights = np.array([counts[key] ** -0.5 for key in keys])
     scaled: Floats = weights / weights.mean()
     return scaled
