@@ -128,7 +128,7 @@ class DockerBackend:
     def _start(self, limits: Limits) -> tuple[Container, socket.socket]:
         container = self._client.containers.create(
             self._settings.sandbox_docker_image,
-            entrypoint=["python3", "-I", "-B", "-c", _BOOTSTRAP],
+            entrypoint=[str(self._settings.sandbox_python or "python3"), "-I", "-B", "-c", _BOOTSTRAP],
             command=[],
             **self._options(limits),
         )
@@ -166,7 +166,7 @@ class DockerBackend:
             },
             "working_dir": BOX,
             "hostname": "sandbox",
-            "environment": ENVIRONMENT,
+            "environment": {**ENVIRONMENT, "PATH": "/usr/local/bin:/usr/bin:/bin"},
             "stdin_open": True,
             "runtime": settings.sandbox_docker_runtime,
             "log_config": LogConfig(type="none"),

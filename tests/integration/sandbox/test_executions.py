@@ -210,6 +210,15 @@ def test_without_a_token_only_loopback_in_development_is_served(settings: dict[s
         ({"ASTROLABE_SANDBOX_BUBBLEWRAP": "no-such-bwrap"}, "apt-get install bubblewrap"),
         ({"ASTROLABE_SANDBOX_PYTHON": "/no/such/python"}, "ASTROLABE_SANDBOX_PYTHON"),
         ({"ASTROLABE_SANDBOX_BUBBLEWRAP": "false"}, "bubblewrap"),
+        (
+            {"ASTROLABE_SANDBOX_BACKEND": "docker", "ASTROLABE_SANDBOX_DOCKER_HOST": "unix:///no/such/socket"},
+            "ASTROLABE_SANDBOX_DOCKER_HOST",
+        ),
+        (
+            {"ASTROLABE_SANDBOX_CGROUPS": "off", "ASTROLABE_SANDBOX_LEAST_TIER": "hardened"},
+            "ASTROLABE_SANDBOX_LEAST_TIER=standard",
+        ),
+        ({"ASTROLABE_SANDBOX_LANDLOCK": "off", "ASTROLABE_SANDBOX_LEAST_TIER": "hardened"}, "Landlock"),
     ],
 )
 def test_where_nothing_confines_nothing_runs(settings: dict[str, str], remedy: str) -> None:
