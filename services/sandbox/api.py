@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import Counter
 
+from kit.web.app import problem_response
 from sandbox.render import execution_answer
 from sandbox.schemas import ExecutionAnswer, ExecutionRequest
 from sandbox.service import Service, owner_of, service_of, unless_disconnected
@@ -17,7 +18,15 @@ router = APIRouter(tags=["executions"])
 EXECUTIONS = Counter("astrolabe_sandbox_executions", "Executed programs by how they ended.", ["status"])
 
 
-@router.post("/executions", summary="Run one Python program in a jail of its own", response_model=ExecutionAnswer)
+@router.post(
+    "/executions",
+    summary="Run one Python program in a jail of its own",
+    response_model=ExecutionAnswer,
+    responses={
+        404: problem_response("There is no such session, or it is another owner's"),
+        409: problem_response("The session runs another program"),
+    },
+)
 async def create_execution(
     request: Request,
     wanted: ExecutionRequest,

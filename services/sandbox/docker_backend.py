@@ -146,7 +146,7 @@ class DockerBackend:
         security = ["no-new-privileges:true"]
         if settings.sandbox_docker_seccomp is not None:
             security.append(f"seccomp={Path(settings.sandbox_docker_seccomp).read_text()}")
-        sized = f"nr_inodes={settings.sandbox_inodes},mode=1777"
+        sized = f"nr_inodes={settings.sandbox_inodes},mode=1777,uid={JAIL_UID},gid={JAIL_UID}"
         return {
             "labels": {LABEL: settings.sandbox_docker_image},
             "user": f"{JAIL_UID}:{JAIL_UID}",
