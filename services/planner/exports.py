@@ -19,6 +19,7 @@ from planner.schemas import PlanRequest
 
 router = APIRouter(prefix=store.PREFIX, tags=["plans"])
 Reader = Annotated[Principal, Depends(require("plans:read"))]
+MEDIA_TYPES = ("text/x-shellscript", "text/x-python", "application/toml", "application/json")
 Format = Literal["megatron", "nemo", "torchtitan", "deepspeed", "trace"]
 
 
@@ -27,7 +28,7 @@ Format = Literal["megatron", "nemo", "torchtitan", "deepspeed", "trace"]
     response_class=Response,
     summary="A plan as arguments, recipe or configuration of its consumer, or as a trace",
     responses={
-        200: {"content": {"text/plain": {}, "application/json": {}, "text/x-python": {}, "application/toml": {}}},
+        200: {"content": {media_type: {} for media_type in MEDIA_TYPES}},
         404: problem_response("There is no such plan, or it is not yours"),
         409: problem_response("The plan is not finished, or nothing was feasible"),
     },

@@ -66,7 +66,13 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
 
     owned = Depends(owned_batch)
 
-    @router.post("", status_code=202, summary="Submit many requests", openapi_extra={"requestBody": _BODY})
+    @router.post(
+        "",
+        status_code=202,
+        summary="Submit many requests",
+        openapi_extra={"requestBody": _BODY},
+        responses={415: problem_response("The body is neither NDJSON nor a JSON array")},
+    )
     async def create_batch(
         request: Request,
         response: Response,

@@ -24,7 +24,7 @@ class MeasuredRun(Input):
     workload: Workload
     cluster: HomogeneousCluster
     strategy: Strategy
-    iteration_seconds: float = Field(gt=0, le=1e6, description="Measured time of one optimizer step, warmed up.")
+    iteration_seconds: float = Field(ge=1e-6, le=1e6, description="Measured time of one optimizer step, warmed up.")
     peak_bytes: float | None = Field(
         default=None, gt=0, le=1e13, description="Measured peak memory of the fullest GPU, if known."
     )
