@@ -37,8 +37,8 @@ def waiting_services(session: Session) -> Sequence[str]:
 def take(session: Session, service: str, limit: int) -> list[UUID]:
     """Remove up to ``limit`` of the service's messages, in fair order. Rolled back, they are all there again.
 
-    Higher priority goes first; within a priority owners take turns, those with the fewest jobs in flight first, so
-    that one owner's ten thousand jobs do not keep another's one waiting.
+    Owners take turns, those with the fewest jobs in flight first, so that one owner's ten thousand jobs do not keep
+    another's one waiting. Priority orders an owner's own jobs, and owners whose turn it is.
     """
     in_flight = (
         select(Job.owner, func.count().label("jobs"))
@@ -50,13 +50,14 @@ def take(session: Session, service: str, limit: int) -> list[UUID]:
         .group_by(Job.owner)
         .subquery()
     )
-    turn = func.row_number().over(partition_by=(Job.owner, Job.priority), order_by=OutboxMessage.position)
+    own_order = (Job.priority.desc(), OutboxMessage.position)
+    turn = func.row_number().over(partition_by=Job.owner, order_by=own_order)
     ranked = (
         select(OutboxMessage.job_id)
         .join(Job, Job.id == OutboxMessage.job_id)
         .outerjoin(in_flight, in_flight.c.owner == Job.owner)
         .where(Job.service == service)
-        .order_by(Job.priority.desc(), turn + func.coalesce(in_flight.c.jobs, 0), OutboxMessage.position)
+        .order_by(turn + func.coalesce(in_flight.c.jobs, 0), *own_order)
         .limit(limit)
     )
     chosen = session.scalars(ranked).all()

@@ -118,6 +118,16 @@ def test_owners_take_turns_and_priority_goes_first(engine: Engine) -> None:
     assert sorted(next_owners(2)) == ["ann", "bob"], "both have two in flight, so both go on"
 
 
+def test_priority_orders_an_owner_s_own_jobs_and_starves_nobody(engine: Engine) -> None:
+    with transaction(engine) as session:
+        submit_many(session, [submission(owner="bob", spec={"n": 0}, priority=0)])
+        submit_many(session, [submission(spec={"n": n}, priority=n) for n in range(5)])
+    with transaction(engine) as session:
+        chosen = take(session, "toy", 3)
+        jobs = {job.id: (job.owner, job.priority) for job in session.scalars(select(Job).where(Job.id.in_(chosen)))}
+    assert [jobs[job_id] for job_id in chosen] == [("ann", 4), ("bob", 0), ("ann", 3)]
+
+
 def test_ends_are_numbered_without_gaps_however_they_race(engine: Engine) -> None:
     batch_id = batch_of(engine, *[submission(spec={"n": number}) for number in range(12)])
     with transaction(engine) as session:
