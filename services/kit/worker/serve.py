@@ -54,9 +54,10 @@ def serve(
     app = make_celery(settings)
     child = _Child()
     queue = task_name(service)
+    parent = os.getpid()
 
     def start_child(**_: object) -> None:
-        _die_with_parent()
+        _die_with_parent(parent)
         child.engine = make_engine(settings.database_url.get_secret_value(), _CONNECTIONS_PER_CHILD)
 
     def start_logging(**_: object) -> None:
@@ -95,7 +96,12 @@ def serve(
     )
 
 
-def _die_with_parent() -> None:
-    """A child must not outlive a worker that was killed: it would work on without a lease."""
+def _die_with_parent(parent: int) -> None:
+    """A child must not outlive a worker that was killed: it would work on without a lease.
+
+    A worker killed before the kernel was told is noticed by the child having another parent.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
