@@ -46,6 +46,8 @@ def submission_of(body: SolveRequest, caller: Principal, request: Request) -> Su
     return Submission(
         service=SERVICE,
         owner=caller.owner,
+        api_key=caller.key,
+        quota=caller.quota,
         spec=body.model_dump(mode="json", exclude=_NOT_THE_TASK),
         max_attempts=settings_of(request).max_attempts,
         labels=body.labels,

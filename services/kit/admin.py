@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from kit.auth import SCOPES, ApiKey, create_key
+from kit.auth import SCOPES, ApiKey, KeyLimits, Quota, create_key
 from kit.db import make_engine, transaction
-from kit.settings import DatabaseSettings, load_settings
+from kit.settings import DatabaseSettings, load_settings, valid_rate
 from kit.webhooks import store
 
 if TYPE_CHECKING:
@@ -34,24 +34,48 @@ def create(
     owner: Annotated[str, typer.Option(help="Whose jobs the key sees.")],
     scope: Annotated[list[str], typer.Option(help=f"One of: {', '.join(SCOPES)}. May be repeated.")],
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never by default.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Requests it may send, such as 100/second; else the setting.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs queued and running at once.")] = None,
+    money_usd_per_day: Annotated[float | None, typer.Option(min=0, help="What its jobs may spend on models.")] = None,
+    tokens_per_day: Annotated[int | None, typer.Option(min=0, help="Tokens of models its jobs may use.")] = None,
 ) -> None:
     """Make a key and print it once."""
     if unknown := sorted(set(scope) - set(SCOPES)):
         raise typer.BadParameter(f"unknown scope {unknown[0]!r}; choose from {', '.join(SCOPES)}")
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    limits = KeyLimits(_rate(rate), Quota(concurrency, money_usd_per_day, tokens_per_day))
     with _transaction() as session:
-        console.print(create_key(session, owner, scope, expires_at), soft_wrap=True)
+        console.print(create_key(session, owner, scope, expires_at, limits), soft_wrap=True)
+
+
+def _rate(rate: str | None) -> str | None:
+    try:
+        return None if rate is None else valid_rate(rate)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--rate") from error
 
 
 @keys.command("list")
 def list_keys() -> None:
-    """Show every key's prefix, owner, scopes and state."""
-    table = Table("prefix", "owner", "scopes", "created", "expires", "revoked")
+    """Show every key's prefix, owner, scopes, limits and state."""
+    table = Table("prefix", "owner", "scopes", "limits", "created", "expires", "revoked")
     with _transaction() as session:
         for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
             moments = (f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in _moments(key))
-            table.add_row(key.prefix, key.owner, " ".join(key.scopes), *moments)
+            table.add_row(key.prefix, key.owner, " ".join(key.scopes), _limits(key), *moments)
     console.print(table)
+
+
+def _limits(key: ApiKey) -> str:
+    shown = {
+        "rate": key.rate,
+        "concurrency": key.concurrent_jobs,
+        "usd/day": key.money_usd_per_day,
+        "tokens/day": key.tokens_per_day,
+    }
+    return " ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
 
 
 def _moments(key: ApiKey) -> tuple[datetime | None, ...]:

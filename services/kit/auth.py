@@ -1,6 +1,7 @@
 """Who calls: API keys, kept only as hashes, each with an owner and scopes.
 
-A service bound to loopback in the development profile also answers without a key, as the owner ``local``.
+A service bound to loopback in the development profile also answers without a key, as the owner ``local``. The gate
+(``kit.gate``) reads the key; ``require`` is what an endpoint asks of it.
 """
 
 from __future__ import annotations
@@ -8,25 +9,26 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
-from sqlalchemy import ARRAY, DateTime, Text, func, select
+from sqlalchemy import ARRAY, BigInteger, DateTime, Text, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kit.db import Base, async_transaction
+from kit.db import Base
 from kit.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.orm import Session
 
 SCOPES = ("plans:read", "plans:write", "solve:read", "solve:write", "admin")
-_PREFIX_CHARACTERS = 8
+PREFIX_CHARACTERS = 8
 
 
 class ApiKey(Base):
@@ -39,9 +41,33 @@ class ApiKey(Base):
     sha256: Mapped[str]
     owner: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    rate: Mapped[str | None] = mapped_column(comment="requests it may send, as 100/second; null: the setting")
+    concurrent_jobs: Mapped[int | None] = mapped_column(comment="queued and running at once; null: no quota")
+    money_usd_per_day: Mapped[float | None] = mapped_column(comment="null: no quota")
+    tokens_per_day: Mapped[int | None] = mapped_column(BigInteger, comment="null: no quota")
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What the jobs of a key may take at most; None: as much as they want."""
+
+    concurrent_jobs: int | None = None
+    money_usd_per_day: float | None = None
+    tokens_per_day: int | None = None
+
+
+NO_QUOTA = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What a new key may do: its rate (None: the service's setting) and its quota."""
+
+    rate: str | None = None
+    quota: Quota = NO_QUOTA
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +76,37 @@ class Principal:
 
     owner: str
     scopes: frozenset[str]
+    key: str | None = None
+    """The prefix of its API key; None for the local caller of the development profile."""
+    rate: str | None = None
+    quota: Quota = NO_QUOTA
 
 
 LOCAL = Principal("local", frozenset(SCOPES))
 
 
-def create_key(session: Session, owner: str, scopes: Sequence[str], expires_at: datetime | None = None) -> str:
+def create_key(
+    session: Session,
+    owner: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
+    limits: KeyLimits | None = None,
+) -> str:
     """Store a new key and return it; this is the only time it can be seen."""
-    prefix, secret = secrets.token_hex(_PREFIX_CHARACTERS // 2), secrets.token_urlsafe(32)
+    prefix, secret = secrets.token_hex(PREFIX_CHARACTERS // 2), secrets.token_urlsafe(32)
     key = f"astro_{prefix}_{secret}"
-    session.add(ApiKey(prefix=prefix, sha256=_hash(key), owner=owner, scopes=list(scopes), expires_at=expires_at))
+    limits = limits or KeyLimits()
+    row = ApiKey(prefix=prefix, sha256=_hash(key), owner=owner, scopes=list(scopes), expires_at=expires_at)
+    row.rate = limits.rate
+    for name, value in asdict(limits.quota).items():
+        setattr(row, name, value)
+    session.add(row)
     return key
+
+
+def prefix_of(key: str) -> str:
+    """The part of a key that may be shown."""
+    return key.removeprefix("astro_")[:PREFIX_CHARACTERS]
 
 
 def _hash(key: str) -> str:
@@ -70,30 +116,35 @@ def _hash(key: str) -> str:
 
 async def authenticate(engine: AsyncEngine, key: str) -> Principal:
     """The principal of ``key``. Raises ``Problem`` 401 for an unknown, expired or revoked one, all alike."""
-    prefix = key.removeprefix("astro_")[:_PREFIX_CHARACTERS]
-    async with async_transaction(engine) as session:
-        row = await session.scalar(select(ApiKey).where(ApiKey.prefix == prefix)) if prefix.isalnum() else None
+    prefix = prefix_of(key)
+    row = await _find(engine, prefix) if prefix.isalnum() else None
     expected = row.sha256 if row else _hash("")
     valid = hmac.compare_digest(expected, _hash(key))
     if row is None or not valid or row.revoked_at or (row.expires_at and row.expires_at <= datetime.now(UTC)):
-        raise _unauthorised("The API key is unknown, expired or revoked.")
-    return Principal(row.owner, frozenset(row.scopes))
+        raise unauthorised("The API key is unknown, expired or revoked.")
+    quota = Quota(row.concurrent_jobs, row.money_usd_per_day, row.tokens_per_day)
+    return Principal(row.owner, frozenset(row.scopes), prefix, row.rate, quota)
 
 
-def _unauthorised(detail: str) -> Problem:
+async def _find(engine: AsyncEngine, prefix: str) -> Row[Any] | None:
+    """The key's row, in one round trip: every request asks, so that a revoked key ends at once."""
+    table = ApiKey.__table__
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        return (await connection.execute(select(table).where(table.c.prefix == prefix))).one_or_none()
+
+
+def unauthorised(detail: str) -> Problem:
+    """The 401."""
     return Problem(401, "unauthorized", "Unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def require(scope: str) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency: the caller, who must hold ``scope``. The application's state says whether a key may be absent."""
+    """A dependency: the caller that the gate let in, who must hold ``scope``."""
 
     async def principal(request: Request) -> Principal:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if not scheme and request.app.state.anonymous_is_local:
-            return LOCAL
-        if scheme.lower() != "bearer" or not key:
-            raise _unauthorised("Send the header `Authorization: Bearer KEY`; `astrolabe-admin keys create` makes one.")
-        caller = await authenticate(request.app.state.engine, key.strip())
+        caller: Principal | Problem = request.state.caller
+        if isinstance(caller, Problem):
+            raise caller
         if scope not in caller.scopes and "admin" not in caller.scopes:
             raise Problem(403, "forbidden", "Forbidden", f"This key lacks the scope {scope!r}.")
         return caller

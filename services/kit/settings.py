@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 from itertools import pairwise
 from typing import Literal, Self, TypeVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_RATE = re.compile(r"[1-9][0-9]{0,8}/(?:[1-9][0-9]{0,4})?(?:second|minute|hour|day)s?")
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
@@ -31,7 +33,24 @@ class DatabaseSettings(Settings):
     database_pool_size: PositiveInt = 10
 
 
-class JobSettings(DatabaseSettings):
+def valid_rate(value: str) -> str:
+    """``value`` if it is a rate. Raises ``ValueError``."""
+    if not _RATE.fullmatch(value):
+        msg = f"{value!r} is not a rate; write one such as 100/second or 6000/minute"
+        raise ValueError(msg)
+    return value
+
+
+class RateSettings(DatabaseSettings):
+    """How many requests a caller may send. A key may have a rate of its own."""
+
+    rate_limit: str = "12000/minute"
+    rate_limit_without_key: str = "600/minute"
+
+    _rates_are_rates = field_validator("rate_limit", "rate_limit_without_key")(valid_rate)
+
+
+class JobSettings(RateSettings):
     """The job life cycle. heartbeat < lease < hard time limit < visibility timeout: checked, never hoped for."""
 
     redis_url: SecretStr

@@ -58,6 +58,8 @@ def submission_of(body: PlanRequest, key: str, caller: Principal, max_attempts: 
     return Submission(
         service=SERVICE,
         owner=caller.owner,
+        api_key=caller.key,
+        quota=caller.quota,
         spec=body.model_dump(mode="json", exclude=_NOT_THE_QUESTION),
         max_attempts=max_attempts,
         active_key=key,

@@ -77,6 +77,7 @@ class Job(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     service: Mapped[str]
     owner: Mapped[str]
+    api_key: Mapped[str | None] = mapped_column(comment="prefix of the key that asked for it")
     status: Mapped[str] = mapped_column(server_default=JobStatus.QUEUED)
     spec: Mapped[dict[str, Any]] = mapped_column(JSONB)
     spec_sha256: Mapped[str]
@@ -126,6 +127,7 @@ class Job(Base):
         Index(
             "ix_jobs_lease_until", "lease_until", postgresql_where=text("leader_id IS NULL AND lease_until IS NOT NULL")
         ),
+        Index("ix_jobs_api_key_active", "api_key", postgresql_where=text(f"api_key IS NOT NULL AND {_ACTIVE_SQL}")),
         Index("ix_jobs_queued", "dispatched_at", postgresql_where=text("status = 'queued' AND leader_id IS NULL")),
         {"schema": "kit"},
     )

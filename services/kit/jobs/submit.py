@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
+from kit.auth import NO_QUOTA, Quota
 from kit.canonical import sha256
 from kit.jobs.announcement import announce
 from kit.jobs.events import log
@@ -50,6 +51,8 @@ class Submission:
     idempotency_key: str | None = None
     request_id: str | None = None
     webhook_url: str | None = None
+    api_key: str | None = None
+    quota: Quota = NO_QUOTA
     priority: int = DEFAULT_PRIORITY
     batch_id: UUID | None = None
     finished: bool = False
@@ -94,6 +97,7 @@ def job_row(submission: Submission, fingerprint: str) -> dict[str, Any]:
         "id": uuid7(),
         "service": submission.service,
         "owner": submission.owner,
+        "api_key": submission.api_key,
         "spec": submission.spec,
         "spec_sha256": fingerprint,
         "active_key": submission.active_key,

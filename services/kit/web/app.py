@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from fastapi import APIRouter
+    from starlette.middleware import Middleware
 
     from kit.settings import Settings
 
@@ -49,16 +50,20 @@ def create_app(
     body_limits: Mapping[str, int] | None = None,
     more_metrics: Callable[[], Awaitable[bytes]] | None = None,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+    middlewares: Sequence[Middleware] = (),
+    more_errors: Mapping[int | str, dict[str, Any]] | None = None,
 ) -> FastAPI:
     """Build the application of ``service``: its routers between the plumbing that all services share.
 
     ``readiness`` maps the name of each thing the service needs to a check that raises when the thing is away.
     ``more_metrics`` writes what /metrics says besides what this process counted.
+    ``middlewares`` see a request first, once it has its id; ``more_errors`` is what they may answer.
     ``streaming_routers`` read their bodies themselves; ``body_limits`` are those of single paths, in bytes.
     """
     app = FastAPI(title=title, version="0.1.0", lifespan=lifespan, openapi_url="/openapi.json", redoc_url=None)
     problems.install(app)
     responses: dict[int | str, dict[str, Any]] = {s: problem_response(text) for s, text in _DESCRIPTIONS.items()}
+    responses |= more_errors or {}
     for router in routers:
         app.include_router(router, dependencies=[Depends(refuse_unstorable_text)], responses=responses)
     for router in streaming_routers:
@@ -69,6 +74,8 @@ def create_app(
     )
     _expose_metrics(app, more_metrics)
     app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes, by_path=body_limits)
+    for middleware in middlewares:
+        app.add_middleware(middleware.cls, *middleware.args, **middleware.kwargs)
     app.add_middleware(RequestContextMiddleware)
     _describe_problems(app)
     return app

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
 
-import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 from sqlalchemy import Engine, text
+from tests.support.gated import ask, gated_app
 from typer.testing import CliRunner
 
 from kit import admin
-from kit.auth import Principal, create_key, require
-from kit.db import make_async_engine, transaction
-from kit.settings import Settings
-from kit.web import create_app
+from kit.auth import create_key
+from kit.db import transaction
 
 
 @pytest.fixture
-async def app(database_url: str) -> AsyncIterator[FastAPI]:
-    router = APIRouter()
-
-    @router.get("/owner")
-    async def owner(caller: Annotated[Principal, Depends(require("plans:read"))]) -> str:
-        return caller.owner
-
-    app = create_app(service="toy", title="Toy", settings=Settings(), routers=[router], readiness={})
-    app.state.engine = make_async_engine(database_url)
-    app.state.anonymous_is_local = False
-    yield app
-    await app.state.engine.dispose()
-
-
-async def ask(app: FastAPI, key: str | None) -> httpx.Response:
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://toy") as client:
-        return await client.get("/owner", headers=headers)
+async def app(database_url: str, redis_url: str) -> AsyncIterator[FastAPI]:
+    async with gated_app(database_url, redis_url) as app:
+        yield app
 
 
 def key_of(engine: Engine, *scopes: str, expires_at: datetime | None = None) -> str:
@@ -77,10 +59,10 @@ async def test_an_expired_key_is_refused(app: FastAPI, engine: Engine) -> None:
     assert (await ask(app, key)).status_code == 401
 
 
-async def test_without_a_key_only_where_that_is_allowed(app: FastAPI) -> None:
-    app.state.anonymous_is_local = True
-    assert (await ask(app, None)).json() == "local"
-    assert (await ask(app, "nonsense")).status_code == 401
+async def test_without_a_key_only_where_that_is_allowed(database_url: str, redis_url: str) -> None:
+    async with gated_app(database_url, redis_url, anonymous_is_local=True) as app:
+        assert (await ask(app, None)).json() == "local"
+        assert (await ask(app, "nonsense")).status_code == 401
 
 
 async def test_a_key_s_life_on_the_command_line(

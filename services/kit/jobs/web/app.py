@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import redis.asyncio as redis
 from fastapi import FastAPI, Request
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.middleware import Middleware
 
 from kit import db, migrate
+from kit.gate import DATABASE_AWAY, GateMiddleware, database_away
 from kit.jobs.web.dependencies import JobServiceState
 from kit.jobs.web.listener import JobListener
 from kit.jobs.web.metrics import job_metrics
-from kit.log import get_logger
-from kit.problems import Problem, render
+from kit.problems import render
+from kit.rates import RateLimiter
 from kit.settings import is_loopback
 from kit.web import create_app
+from kit.web.app import problem_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from fastapi.responses import JSONResponse
 
     from kit.settings import JobSettings
-
-logger = get_logger(__name__)
 
 
 def create_job_app(
@@ -64,6 +63,13 @@ def create_job_app(
         "migrations": lambda: migrate.check_is_current(state.engine),
         "redis": check_redis,
     }
+    gate = Middleware(
+        GateMiddleware,
+        engine=state.engine,
+        limiter=RateLimiter(state.redis, service),
+        rates=settings,
+        anonymous_is_local=settings.profile == "development" and is_loopback(host),
+    )
     app = create_app(
         service=service,
         title=title,
@@ -74,16 +80,14 @@ def create_job_app(
         more_metrics=lambda: job_metrics(state.engine, service),
         readiness=readiness,
         lifespan=lifespan,
+        middlewares=[gate],
+        more_errors={429: problem_response("Too many requests, or a quota is used up: wait for `Retry-After` seconds")},
     )
     app.state.jobs = state
-    app.state.engine = state.engine
-    app.state.anonymous_is_local = settings.profile == "development" and is_loopback(host)
-    for away in (OperationalError, InterfaceError, PoolTimeoutError):
+    for away in DATABASE_AWAY:
         app.add_exception_handler(away, _database_away)
     return app
 
 
 async def _database_away(request: Request, error: Exception) -> JSONResponse:
-    logger.warning("database away", error=type(error).__name__, path=request.url.path)
-    detail = "The database does not answer; nothing was changed. Send the request again."
-    return render(request, Problem(503, "database-away", "Database away", detail, headers={"Retry-After": "1"}))
+    return render(request, database_away(error, request.url.path))

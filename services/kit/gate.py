@@ -1,0 +1,91 @@
+"""The gate of a service with jobs: who calls is known, and counted, before a byte of the body is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+
+from kit.auth import LOCAL, Principal, authenticate, unauthorised
+from kit.log import get_logger
+from kit.problems import Problem, render
+from kit.rates import REJECTED
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from kit.rates import RateLimiter, Standing
+    from kit.settings import RateSettings
+
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+_OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"})
+"""Probes, metrics and the schema need no key; they are not counted."""
+
+logger = get_logger(__name__)
+
+
+def database_away(error: Exception, path: str) -> Problem:
+    """The 503 while Postgres is away."""
+    logger.warning("database away", error=type(error).__name__, path=path)
+    detail = "The database does not answer; nothing was changed. Send the request again."
+    return Problem(503, "database-away", "Database away", detail, headers={"Retry-After": "1"})
+
+
+class GateMiddleware:
+    """Leaves the caller, or why there is none, in ``request.state.caller`` and says how its rate stands.
+
+    A key has its own rate; a caller without a valid key is counted by address.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, engine: AsyncEngine, limiter: RateLimiter, rates: RateSettings, anonymous_is_local: bool
+    ) -> None:
+        self.app = app
+        self._engine = engine
+        self._limiter = limiter
+        self._rates = rates
+        self._anonymous_is_local = anonymous_is_local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
+            await self.app(scope, receive, send)
+            return
+        try:
+            caller = await self._identify(Headers(scope=scope).get("authorization", ""))
+        except DATABASE_AWAY as error:
+            await render(Request(scope), database_away(error, scope["path"]))(scope, receive, send)
+            return
+        standing = await self._count(caller, scope)
+
+        async def send_with_rate(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(standing.headers())
+            await send(message)
+
+        if standing.is_exceeded:
+            REJECTED.labels(standing.policy).inc()
+            await render(Request(scope), standing.problem())(scope, receive, send_with_rate)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self.app(scope, receive, send_with_rate)
+
+    async def _identify(self, authorization: str) -> Principal | Problem:
+        scheme, _, key = authorization.partition(" ")
+        if not scheme and self._anonymous_is_local:
+            return LOCAL
+        if scheme.lower() != "bearer" or not key:
+            return unauthorised("Send the header `Authorization: Bearer KEY`; `astrolabe-admin keys create` makes one.")
+        try:
+            return await authenticate(self._engine, key.strip())
+        except Problem as problem:
+            return problem
+
+    async def _count(self, caller: Principal | Problem, scope: Scope) -> Standing:
+        address = scope["client"][0] if scope["client"] else "unknown"
+        if isinstance(caller, Problem):
+            return await self._limiter.count(address, "address", self._rates.rate_limit_without_key)
+        return await self._limiter.count(caller.key or address, "key", caller.rate or self._rates.rate_limit)
