@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from astrolabe.cli.failures import ExitCode
-from astrolabe.cli.inputs import read_request
-from astrolabe.cli.options import AsJson, RequestSource, print_json
+from astrolabe.cli.inputs import request_from
+from astrolabe.cli.options import AsJson, RequestSource, Set, print_json
 from astrolabe.cli.session import session_of
 from astrolabe.render.console import output
 from astrolabe.render.plans import print_estimates
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from astrolabe.plans import Estimate
 
 
-def estimate(context: typer.Context, request: RequestSource, as_json: AsJson = False) -> None:
+def estimate(
+    context: typer.Context, request: RequestSource = None, changes: Set = None, as_json: AsJson = False
+) -> None:
     """Estimate time and memory of given strategies, at once. Exit 1 when none of them is feasible."""
-    body = read_request(request)
+    body = request_from(request, changes)
 
     async def work(client: AsyncClient) -> tuple[tuple[Estimate, ...], dict[str, Any]]:
         return await client.run(client.operations.estimate(body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -27,6 +28,42 @@ def read_request(source: str) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise BadInputError(f"{name}: a request is a JSON object, not {_kind(request)}.")
     return request
+
+
+def request_from(source: str | None, changes: Sequence[str] | None) -> dict[str, Any]:
+    """The request in ``source`` with its ``changes``; the changes alone where there is no source."""
+    if source is None and not changes:
+        raise BadInputError("Name a file with the request, `-` for standard input, or give its fields with --set.")
+    return changed({} if source is None else read_request(source), changes or ())
+
+
+def changed(request: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """``request`` with ``path=value`` changes: a dotted path, and a value in JSON or else a text."""
+    request = copy.deepcopy(request)
+    for change in changes:
+        path, equals, text = change.partition("=")
+        keys = path.split(".")
+        if not (equals and all(keys)):
+            raise BadInputError(f"--set {change!r}: write it as path=value, for example cluster.count=128.")
+        _put(request, keys, _value(text), change)
+    return request
+
+
+def _put(request: dict[str, Any], keys: Sequence[str], value: object, change: str) -> None:
+    *parents, last = keys
+    place: Any = request
+    for depth, key in enumerate(parents, 1):
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise BadInputError(f"--set {change!r}: {'.'.join(keys[:depth])} is {_kind(place)}, not an object.")
+    place[last] = value
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return text
 
 
 def read_lines(source: str) -> list[bytes]:

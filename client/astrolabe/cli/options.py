@@ -9,7 +9,18 @@ import typer
 
 from astrolabe.config import Service
 
-RequestSource = Annotated[str, typer.Argument(metavar="REQUEST.json", help="The request; `-` reads standard input.")]
+RequestSource = Annotated[
+    str | None,
+    typer.Argument(metavar="REQUEST.json", help="The request; `-` reads standard input.", show_default=False),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a field of the request, such as cluster.count=128. REQUEST.json may then be left out.",
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end and show the result.")]
 OfService = Annotated[Service | None, typer.Option("--service", help="Ask this service only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the raw JSON only.")]

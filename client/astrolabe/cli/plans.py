@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer  # noqa: TC002 - typer evaluates annotations
 
-from astrolabe.cli.inputs import read_request
-from astrolabe.cli.options import AsJson, RequestSource, Timeout, Wait
+from astrolabe.cli.inputs import request_from
+from astrolabe.cli.options import AsJson, RequestSource, Set, Timeout, Wait
 from astrolabe.cli.outcomes import finish
 from astrolabe.cli.session import Waiting, session_of, wait_for
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 def plan(
     context: typer.Context,
-    request: RequestSource,
+    request: RequestSource = None,
+    changes: Set = None,
     wait: Wait = False,
     as_json: AsJson = False,
     timeout: Timeout = None,
 ) -> None:
     """Search for the best parallel strategies to train a model on given GPUs."""
-    body = read_request(request)
+    body = request_from(request, changes)
 
     async def start(client: AsyncClient) -> AsyncJob[Plan]:
         return await client.plan(body)

@@ -82,6 +82,29 @@ def test_a_request_is_read_from_standard_input(service: ScriptedService, cli: Cl
     assert service.seen[0].body == {"a": 1}
 
 
+def test_fields_of_a_request_are_changed_on_the_command_line(service: ScriptedService, cli: Cli) -> None:
+    service.on("POST", "/plans", answer(samples.job("queued"), 202))
+    changes = ["--set", "cluster.count=128", "--set", "cluster.gpu=h100", "--set", "labels.run=a=b"]
+    assert cli("plan", "-", *changes, stdin='{"cluster": {"gpu": "a100", "mode": "homogeneous"}}').exit_code == 0
+    assert service.seen[0].body == {
+        "cluster": {"gpu": "h100", "mode": "homogeneous", "count": 128},
+        "labels": {"run": "a=b"},
+    }
+
+
+def test_a_request_is_written_on_the_command_line_alone(service: ScriptedService, cli: Cli) -> None:
+    service.on("POST", "/plans", answer(samples.job("queued"), 202))
+    assert cli("plan", "--set", "model.preset=llama-2-7b", "--set", "search.rules=[]").exit_code == 0
+    assert service.seen[0].body == {"model": {"preset": "llama-2-7b"}, "search": {"rules": []}}
+
+
+@pytest.mark.parametrize("change", ["count", "=1", "a..b=1", "a.b.c=1"])
+def test_a_change_that_cannot_be_made_exits_2_with_the_remedy(cli: Cli, change: str) -> None:
+    result = cli("plan", "-", "--set", change, stdin='{"a": {"b": 1}}')
+    assert result.exit_code == 2
+    assert "write it as path=value" in result.stderr or "a.b is 1, not an object" in result.stderr
+
+
 def test_no_feasible_plan_exits_1_with_the_reason(service: ScriptedService, cli: Cli, request_file: str) -> None:
     planned(service, samples.infeasible_plan())
     result = cli("plan", request_file, "--wait")
