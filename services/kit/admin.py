@@ -1,4 +1,4 @@
-"""``astrolabe-admin``: API keys, managed where the database is."""
+"""``astrolabe-admin``: API keys, webhook secrets and the audit log, where the database is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from kit.auth import SCOPES, ApiKey, KeyLimits, Quota, create_key
+from kit.audit import Actor, entries, record
+from kit.auth import SCOPES, ApiKey, KeyLimits, Quota, create_key, prefix_of
 from kit.db import make_engine, transaction
 from kit.settings import DatabaseSettings, load_settings, valid_rate
 from kit.webhooks import store
@@ -26,6 +27,8 @@ keys = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.
 app.add_typer(keys, name="keys")
 webhooks = typer.Typer(no_args_is_help=True, help="The secrets that sign webhook deliveries.")
 app.add_typer(webhooks, name="webhooks")
+audit = typer.Typer(no_args_is_help=True, help="Who did what.")
+app.add_typer(audit, name="audit")
 console = Console()
 
 
@@ -47,7 +50,9 @@ def create(
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
     limits = KeyLimits(_rate(rate), Quota(concurrency, money_usd_per_day, tokens_per_day))
     with _transaction() as session:
-        console.print(create_key(session, owner, scope, expires_at, limits), soft_wrap=True)
+        key = create_key(session, owner, scope, expires_at, limits)
+        record(session, Actor(owner), "key.create", f"key {prefix_of(key)}", " ".join(scope))
+        console.print(key, soft_wrap=True)
 
 
 def _rate(rate: str | None) -> str | None:
@@ -90,6 +95,7 @@ def revoke(prefix: Annotated[str, typer.Argument(help="The key's prefix, as `lis
         if key is None:
             raise typer.BadParameter(f"no key has the prefix {prefix!r}")
         key.revoked_at = key.revoked_at or datetime.now(UTC)
+        record(session, Actor(key.owner), "key.revoke", f"key {prefix}")
 
 
 @webhooks.command("secret")
@@ -100,7 +106,21 @@ def webhook_secret(
     """Print the secret that an owner's webhook deliveries are signed with."""
     with _transaction() as session:
         secret = store.rotate_secret(session, owner) if rotate else store.secrets_of(session, owner)[0]
+        record(session, Actor(owner), "webhook.rotate-secret" if rotate else "webhook.show-secret", "webhook secret")
         console.print(secret, soft_wrap=True)
+
+
+@audit.command("list")
+def list_audit(
+    owner: Annotated[str | None, typer.Option(help="Only this owner's.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only these, such as job.submit, or a family such as key.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The newest so many.")] = 100,
+) -> None:
+    """Show who did what and when, oldest first, a line each."""
+    with _transaction() as session:
+        for entry in entries(session, owner=owner, action=action, limit=limit):
+            who = f"{entry.owner or '-'} key={entry.api_key or '-'} request={entry.request_id or '-'}"
+            typer.echo(f"{entry.at:%Y-%m-%dT%H:%M:%S%z} {entry.action} [{entry.target}] {entry.outcome} {who}")
 
 
 @contextmanager

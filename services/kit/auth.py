@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from fastapi import Request
 from sqlalchemy import ARRAY, BigInteger, DateTime, Text, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from kit.audit import Actor
 from kit.db import Base
 from kit.problems import Problem
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 SCOPES = ("plans:read", "plans:write", "solve:read", "solve:write", "admin")
 PREFIX_CHARACTERS = 8
+_KEY = re.compile(rf"astro_([0-9a-f]{{{PREFIX_CHARACTERS}}})_[A-Za-z0-9_-]+")
 
 
 class ApiKey(Base):
@@ -105,8 +108,14 @@ def create_key(
 
 
 def prefix_of(key: str) -> str:
-    """The part of a key that may be shown."""
+    """The part of a key that finds its row."""
     return key.removeprefix("astro_")[:PREFIX_CHARACTERS]
+
+
+def shown_prefix(authorization: str) -> str | None:
+    """What of a refused header may be kept: the prefix, if the rest looks like one of our keys."""
+    found = _KEY.fullmatch(authorization.partition(" ")[2].strip())
+    return found[1] if found else None
 
 
 def _hash(key: str) -> str:
@@ -136,6 +145,11 @@ async def _find(engine: AsyncEngine, prefix: str) -> Row[Any] | None:
 def unauthorised(detail: str) -> Problem:
     """The 401."""
     return Problem(401, "unauthorized", "Unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def actor_of(request: Request, caller: Principal) -> Actor:
+    """``caller`` as the audit log names it."""
+    return Actor(caller.owner, caller.key, request.state.request_id)
 
 
 def require(scope: str) -> Callable[[Request], Awaitable[Principal]]:

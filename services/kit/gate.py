@@ -9,7 +9,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 
-from kit.auth import LOCAL, Principal, authenticate, unauthorised
+from kit import audit
+from kit.audit import Actor
+from kit.auth import LOCAL, Principal, authenticate, shown_prefix, unauthorised
+from kit.db import async_transaction
 from kit.log import get_logger
 from kit.problems import Problem, render
 from kit.rates import REJECTED
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 _OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"})
 """Probes, metrics and the schema need no key; they are not counted."""
+_DENIED = frozenset({401, 403, 429})
+"""Kept in the audit log. A caller that exceeds its rate is not: it would fill the log."""
 
 logger = get_logger(__name__)
 
@@ -61,8 +66,12 @@ class GateMiddleware:
             return
         standing = await self._count(caller, scope)
 
+        status = 0
+
         async def send_with_rate(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 MutableHeaders(scope=message).update(standing.headers())
             await send(message)
 
@@ -72,6 +81,22 @@ class GateMiddleware:
             return
         scope.setdefault("state", {})["caller"] = caller
         await self.app(scope, receive, send_with_rate)
+        if status in _DENIED:
+            await self._note_denied(scope, caller, status)
+
+    async def _note_denied(self, scope: Scope, caller: Principal | Problem, status: int) -> None:
+        """Keep who was refused what; the request's own transaction is rolled back by then."""
+        if isinstance(caller, Principal):
+            owner, key = caller.owner, caller.key
+        else:
+            owner, key = "", shown_prefix(Headers(scope=scope).get("authorization", ""))
+        actor = Actor(owner, key, scope["state"].get("request_id"))
+        target = f"{scope['method']} {scope['path']}"
+        try:
+            async with async_transaction(self._engine) as session:
+                await session.run_sync(audit.record, actor, "access.denied", target, str(status))
+        except DATABASE_AWAY as error:
+            logger.warning("a denied access is not in the audit log", error=type(error).__name__, target=target)
 
     async def _identify(self, authorization: str) -> Principal | Problem:
         scheme, _, key = authorization.partition(" ")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, update
 from uuid_utils.compat import uuid7
 
+from kit import audit
 from kit.jobs import transitions
 from kit.jobs.batch_counts import note_finished
 from kit.jobs.bulk import submit_many
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from kit.audit import Actor
     from kit.batches.lines import Line, Received
 
 _CHUNK = 500
@@ -32,7 +34,7 @@ _CANCELS_AT_ONCE = 200
 def accept(
     session: Session,
     service: str,
-    owner: str,
+    actor: Actor,
     received: Received,
     computed: Callable[[Session, Collection[str]], Collection[str]],
     register: Callable[[Session, Sequence[tuple[UUID, Line]]], None],
@@ -41,8 +43,9 @@ def accept(
 
     ``computed`` says which active keys have their result at hand; ``register`` writes the service's own rows.
     """
-    lines, rejections = received.lines, received.rejections
+    lines, rejections, owner = received.lines, received.rejections, actor.owner
     if (earlier := _earlier(session, service, owner, received)) is not None:
+        audit.record(session, actor, "batch.submit", f"{service} batch {earlier.id}", "repeated")
         return earlier
     batch = Batch(
         id=uuid7(),
@@ -76,6 +79,8 @@ def accept(
     elif not batch.accepted:
         batch.finished_at = datetime.now(UTC)
         session.flush()
+    outcome = f"{batch.accepted} accepted, {batch.duplicates} repeated, {len(batch.rejections)} refused"
+    audit.record(session, actor, "batch.submit", f"{service} batch {batch.id}", outcome)
     return batch
 
 

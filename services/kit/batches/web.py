@@ -13,7 +13,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from kit.auth import Principal, require
+from kit import audit
+from kit.auth import Principal, actor_of, require
 from kit.batches import store
 from kit.batches.lines import Line, Parse, Received, Rejection, parse_line, split_lines
 from kit.batches.views import PREFIX, BatchReport, BatchView, entity_tag, report, view
@@ -92,7 +93,7 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         received = replace(received, idempotency_key=headers.idempotency_key)
         async with async_transaction(state.engine) as session:
             batch = await session.run_sync(
-                store.accept, service, caller.owner, received, lines.computed, lines.register
+                store.accept, service, actor_of(request, caller), received, lines.computed, lines.register
             )
         response.headers["Location"] = f"{PREFIX}/{batch.id}"
         return report(batch)
@@ -135,10 +136,14 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         return StreamingResponse(stream, media_type="application/jsonl")
 
     @router.post("/{batch_id}/cancel", status_code=202, responses=_NOT_FOUND, summary="Cancel every job of a batch")
-    async def cancel_batch(batch_id: UUID, session: SessionDependency, caller: Principal = writer) -> BatchView:
+    async def cancel_batch(
+        batch_id: UUID, request: Request, session: SessionDependency, caller: Principal = writer
+    ) -> BatchView:
         """Jobs that have ended keep their results; a second call changes nothing."""
         batch = await session.run_sync(store.get, service, caller.owner, batch_id)
         await session.run_sync(store.request_cancel, batch_id)
+        target = f"{service} batch {batch_id}"
+        await session.run_sync(audit.record, actor_of(request, caller), "batch.cancel", target)
         await session.refresh(batch)
         return view(batch, await session.run_sync(store.counts, batch_id))
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from kit import quotas
 from kit.canonical import sha256
 from kit.db import insert_rows
 from kit.jobs.announcement import announce
 from kit.jobs.models import Job, JobEvent
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, JobStatus
-from kit.jobs.submit import MIRRORED, Submission, job_row, must_match, submit
+from kit.jobs.submit import MIRRORED, Submission, admit, job_row, must_match
 from kit.problems import Problem
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def submit_many(
     fresh = _without_earlier(session, submissions, outcomes)
     keys = {item.submission.active_key for item in fresh if item.submission.active_key}
     finished = frozenset(computed(keys))
+    fresh = _with_room(session, fresh, finished, outcomes)
     leaders = _active_leaders(session, submissions[0].service, keys - finished) if submissions else {}
     births = [_born(item, finished, leaders) for item in fresh]
     inserted = _insert(session, births)
@@ -112,6 +114,23 @@ def _earlier_jobs(session: Session, submissions: Sequence[Submission]) -> dict[s
     return {row.external_id: Job(id=row.id, spec_sha256=row.spec_sha256) for row in session.execute(query)}
 
 
+def _with_room(
+    session: Session, fresh: list[_Row], finished: Collection[str], outcomes: list[BulkOutcome]
+) -> list[_Row]:
+    """Those that the key's quota leaves room for, in their order; the others' outcomes are filled in."""
+    room = quotas.room(session, fresh[0].submission.api_key, fresh[0].submission.quota) if fresh else None
+    if room is None:
+        return fresh
+    admitted: list[_Row] = []
+    for item in fresh:
+        problem = None if item.submission.active_key in finished else room.take()
+        if problem is None:
+            admitted.append(item)
+        else:
+            outcomes[item.position] = BulkOutcome(problem=quotas.refused(problem))
+    return admitted
+
+
 def _active_leaders(session: Session, service: str, keys: Collection[str]) -> dict[str, dict[str, Any]]:
     """What followers take over from the jobs that already compute ``keys``; those jobs cannot end before we commit."""
     if not keys:
@@ -155,7 +174,7 @@ def _insert(session: Session, births: Sequence[_Row]) -> frozenset[UUID]:
 def _single(session: Session, submission: Submission) -> BulkOutcome:
     """A request that met another one on its way in."""
     try:
-        accepted = submit(session, replace(submission, finished=False))
+        accepted = admit(session, replace(submission, finished=False))
     except Problem as problem:
         return BulkOutcome(problem=problem)
     return BulkOutcome(accepted.job.id, created=accepted.created)

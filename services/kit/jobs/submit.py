@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
+from kit import audit, quotas
 from kit.auth import NO_QUOTA, Quota
 from kit.canonical import sha256
 from kit.jobs.announcement import announce
@@ -67,12 +68,23 @@ class Accepted:
 
 
 def submit(session: Session, submission: Submission, is_computed: Callable[[], bool] = lambda: False) -> Accepted:
+    """Accept one request, as ``admit`` does, and keep in the audit log who sent it."""
+    outcome = admit(session, submission, is_computed)
+    actor = audit.Actor(submission.owner, submission.api_key, submission.request_id)
+    target = f"{submission.service} job {outcome.job.id}"
+    audit.record(session, actor, "job.submit", target, "accepted" if outcome.created else "repeated")
+    return outcome
+
+
+def admit(session: Session, submission: Submission, is_computed: Callable[[], bool] = lambda: False) -> Accepted:
     """Insert the job, its first event and, if it is to be computed, its outbox message.
 
     ``is_computed`` is asked once no other active job computes the same: an identical one may just have ended.
 
-    Raises ``Problem`` 422 for an idempotency key and 409 for an external id that was used with another request.
+    Raises ``Problem`` 422 for an idempotency key and 409 for an external id that was used with another request, and 429
+    when a quota of the key is used up.
     """
+    _require_room(session, submission)
     fingerprint = sha256(submission.spec)
     for _ in range(_TRIES):
         row = job_row(submission, fingerprint)
@@ -89,6 +101,14 @@ def submit(session: Session, submission: Submission, is_computed: Callable[[], b
             return Accepted(follower, created=True)
     detail = "Identical requests kept finishing while this one was being accepted; send it again."
     raise Problem(503, "contended", "Contended", detail, headers={"Retry-After": "1"})
+
+
+def _require_room(session: Session, submission: Submission) -> None:
+    """Raise ``Problem`` 429 when the key's quota leaves no room. A request sent again needs none."""
+    room = None if submission.finished else quotas.room(session, submission.api_key, submission.quota)
+    problem = room.take() if room else None
+    if problem is not None and _earlier(session, submission) is None:
+        raise quotas.refused(problem)
 
 
 def job_row(submission: Submission, fingerprint: str) -> dict[str, Any]:

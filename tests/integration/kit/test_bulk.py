@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
+from kit.audit import Actor
 from kit.batches import Line, Received, accept, cancel_some
 from kit.batches.store import counts, ended, request_cancel
 from kit.db import transaction
@@ -41,7 +42,7 @@ def batch_of(engine: Engine, *lines: Submission) -> UUID:
     numbered = [Line(number, line) for number, line in enumerate(lines, 1)]
     with transaction(engine) as session:
         received = Received(numbered, [], "")
-        return accept(session, "toy", "ann", received, lambda *_: (), lambda *_: None).id
+        return accept(session, "toy", Actor("ann"), received, lambda *_: (), lambda *_: None).id
 
 
 def shape(engine: Engine) -> list[tuple[Any, ...]]:

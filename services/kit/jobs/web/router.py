@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
-from kit.auth import Principal, require
+from kit import audit
+from kit.auth import Principal, actor_of, require
 from kit.db import async_transaction
 from kit.jobs import events, queries, transitions
 from kit.jobs.models import Job
@@ -100,11 +101,14 @@ def job_router(*, service: str, prefix: str, noun: str, scope: str, view: type[J
 
     @router.post("/{job_id}/cancel", status_code=202, responses={**_NOT_FOUND, 409: problem_response("It has ended")})
     async def cancel_job(
-        job_id: UUID, session: SessionDependency, response: Response, caller: Principal = writer
+        job_id: UUID, request: Request, session: SessionDependency, response: Response, caller: Principal = writer
     ) -> JobView:
         """Stop a job. While a worker holds it the answer says `cancelling`; a second call changes nothing."""
         job = await session.run_sync(queries.get, service, caller.owner, job_id)
-        await session.run_sync(transitions.cancel, job_id)
+        status = await session.run_sync(transitions.cancel, job_id)
+        await session.run_sync(
+            audit.record, actor_of(request, caller), "job.cancel", f"{service} job {job_id}", str(status)
+        )
         await session.refresh(job)
         response.headers["Location"] = f"{prefix}/{job_id}"
         return JobView(**job_fields(job, prefix))
@@ -130,9 +134,11 @@ def _add_deliveries(
         summary="Send a delivery again, whatever became of it",
     )
     async def redeliver(
-        job_id: UUID, delivery_id: UUID, session: SessionDependency, caller: Principal = writer
+        job_id: UUID, delivery_id: UUID, request: Request, session: SessionDependency, caller: Principal = writer
     ) -> DeliveryView:
         await session.run_sync(queries.get, service, caller.owner, job_id)
+        target = f"delivery {delivery_id} of {service} job {job_id}"
+        await session.run_sync(audit.record, actor_of(request, caller), "webhook.redeliver", target)
         return DeliveryView.model_validate(await session.run_sync(deliveries.redeliver, job_id, delivery_id))
 
 
