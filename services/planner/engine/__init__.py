@@ -31,8 +31,10 @@ from planner.engine.inputs import (
     Workload,
 )
 from planner.engine.outputs import Candidate, Estimate, PlanResult
-from planner.engine.plan import estimate, explain, search
+from planner.engine.parts import Part
+from planner.engine.plan import answer, ask, estimate, explain, search, search_share
 from planner.engine.progress import Progress
+from planner.engine.space import Share
 from planner.engine.version import ENGINE_VERSION
 
 __all__ = [
@@ -49,14 +51,19 @@ __all__ = [
     "LinkOverrides",
     "ModelSpec",
     "Objective",
+    "Part",
     "PlanResult",
     "PresetModel",
     "Progress",
     "SearchOptions",
+    "Share",
     "Space",
     "Strategy",
     "Workload",
+    "answer",
+    "ask",
     "estimate",
     "explain",
     "search",
+    "search_share",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from planner.catalog import digest
-from planner.engine.explain import search_reasons
 from planner.engine.model import count_parameters
 from planner.engine.money import money_of
 from planner.engine.outputs import Candidate, Insight, PlanResult, Reason, SearchSummary
+from planner.engine.parts import Part, Ranked
 from planner.engine.pricing import estimate_strategy
 from planner.engine.space.codec import decode
 from planner.engine.version import ENGINE_VERSION
@@ -19,17 +19,16 @@ if TYPE_CHECKING:
     from planner.engine.homogeneous import Found
     from planner.engine.model import Architecture
     from planner.engine.problem import Problem
-    from planner.engine.space import Layouts, Options
+    from planner.engine.space import Layouts, Options, Share
 
 
-def best_candidates(found: Sequence[Found], tokens: float | None, limit: int) -> list[Candidate]:
-    """Return the best `limit` points of several searches."""
-    ranked = sorted(
-        (float(seconds), variant, row)
-        for variant, part in enumerate(found)
-        for row, seconds in enumerate(part.best.seconds)
-    )
-    return [_of_found(found[variant], row, tokens) for _, variant, row in ranked[:limit]]
+def ranked(found: Sequence[Found], share: Share, tokens: float | None) -> list[Ranked]:
+    """Return the best points of several problems with their places."""
+    return [
+        Ranked(rank=(float(seconds), 0.0, number, share.index, row), candidate=_of_found(one, row, tokens))
+        for number, one in enumerate(found)
+        for row, seconds in enumerate(one.best.seconds)
+    ]
 
 
 def _of_found(found: Found, row: int, tokens: float | None) -> Candidate:
@@ -59,47 +58,24 @@ def candidate(
     )
 
 
-def merged_drops(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """Return the sum of several counts by rule."""
-    dropped: dict[str, int] = {}
-    for part in parts:
-        for rule, count in part.items():
-            dropped[rule] = dropped.get(rule, 0) + count
-    return dropped
-
-
-def homogeneous_result(
-    architecture: Architecture,
-    candidates: list[Candidate],
-    found: Sequence[Found],
-    seconds: float,
-    insight: Insight | None,
-) -> PlanResult:
-    """Return the answer of searches over one GPU type."""
-    dropped = merged_drops([part.dropped for part in found])
-    after_rules, after_memory = (sum(getattr(part, name) for part in found) for name in ("after_rules", "after_memory"))
-    overs = [part.least_over for part in found if part.least_over is not None]
-    return result(
-        "homogeneous",
-        architecture,
-        candidates=candidates,
-        insight=insight,
-        reasons=search_reasons(dropped, after_rules, after_memory, min(overs, default=None)),
-        summary=SearchSummary(
-            enumerated=sum(part.enumerated for part in found),
-            after_rules=after_rules,
-            after_memory=after_memory,
-            evaluated=sum(part.evaluated for part in found),
-            seconds=seconds,
-            optimality="exact",
-            dropped=dropped,
-            dimensions=found[0].dimensions,
-        ),
+def summary_of(
+    whole: Part, optimality: str, *, after_memory: int | None = None, dimensions: dict[str, int] | None = None
+) -> SearchSummary:
+    """Return how the answer was found."""
+    return SearchSummary(
+        enumerated=whole.enumerated,
+        after_rules=whole.after_rules,
+        after_memory=whole.after_memory if after_memory is None else after_memory,
+        evaluated=whole.evaluated,
+        seconds=whole.seconds,
+        optimality=optimality,
+        dropped=whole.dropped,
+        dimensions=whole.dimensions if dimensions is None else dimensions,
     )
 
 
 def result(
-    mode: Literal["homogeneous", "heterogeneous", "cost"],
+    whole: Part,
     architecture: Architecture,
     *,
     candidates: list[Candidate],
@@ -110,7 +86,7 @@ def result(
 ) -> PlanResult:
     """Return an answer stamped with the engine's version and the catalogue's digest."""
     return PlanResult(
-        mode=mode,
+        mode=whole.mode,
         model=architecture.name,
         parameters=count_parameters(architecture).total(architecture),
         best=candidates[0] if candidates else None,

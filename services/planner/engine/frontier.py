@@ -16,10 +16,11 @@ from planner.engine.choose import Best
 from planner.engine.chunk import Chunk
 from planner.engine.cost.bounds import layout_bounds, step_floor
 from planner.engine.pareto import pareto, undominated
+from planner.engine.patience import EXACT, Patience
 from planner.engine.progress import Progress, silent
 from planner.engine.rules import BUILTIN_RULES, Admission, Rule, admit
 from planner.engine.rules.fields import Grid
-from planner.engine.space import enumerate_any_count, layout_axes, options_of
+from planner.engine.space import WHOLE, Share, enumerate_any_count, layout_axes, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,8 @@ class Offer:
 class Front:
     """The Pareto set, ascending by iteration time.
 
-    Parallel arrays; `offer` and `layout` index offers and their admissions.
+    Parallel arrays; `offer` and `layout` index offers and their admissions. `left` bounds what was not priced: pairs of
+    seconds and dollars, none of which another equals or beats in both.
     """
 
     seconds: Floats
@@ -57,6 +59,7 @@ class Front:
     layout: Ints
     work: Ints
     state: Ints
+    left: list[tuple[float, float]]
     admissions: tuple[Admission, ...]
     enumerated: int
     evaluated: int
@@ -76,30 +79,53 @@ class _Round:
     bound: Floats
     waiting: Bools
     points: list[tuple[Floats, Floats, Ints, Best]]
+    left: list[tuple[Floats, Floats]]
 
 
 def find_front(
-    offers: Sequence[Offer], search: SearchOptions, rules: Sequence[Rule], progress: Progress = silent
+    offers: Sequence[Offer],
+    search: SearchOptions,
+    rules: Sequence[Rule],
+    progress: Progress = silent,
+    *,
+    share: Share = WHOLE,
+    patience: Patience = EXACT,
 ) -> Front:
-    """Return the exact Pareto set of (iteration seconds, dollars per iteration) over all offers and counts."""
-    admissions, enumerated = _admit(offers, search, [*BUILTIN_RULES, _WHOLE_NODES, *rules], progress)
+    """Return the Pareto set of (iteration seconds, dollars per iteration) over all offers and counts.
+
+    Exactly, unless patience ends; of `share` of every offer's layouts.
+    """
+    every_rule = [*BUILTIN_RULES, _WHOLE_NODES, *rules]
+    admissions, enumerated = _admit(offers, search, every_rule, progress, share)
     state = _start(offers, admissions)
     total, per_count = len(state.bound), 1
-    while state.waiting.any():
+    while state.waiting.any() and not (patience.is_over and any(len(point[0]) for point in state.points)):
         progress("price", total - int(np.count_nonzero(state.waiting)), total, "layouts")
         chosen = _most_promising(state, per_count)
         chosen = _refined(offers, admissions, state, chosen)
         state.waiting[chosen] = False
         _price(offers, admissions, state, chosen)
-        front_time, front_money = _front(state)
-        state.waiting &= undominated(state.bound, state.bound * state.rate, front_time, front_money)
+        _exclude(state, patience)
         per_count *= 4
     progress("price", total, total, "layouts")
     return _finish(state, admissions, enumerated)
 
 
+def _exclude(state: _Round, patience: Patience) -> None:
+    """Wait no longer for what the front beats, nor for what it comes near enough to; remember the latter's bounds."""
+    front_time, front_money = _front(state)
+    money = state.bound * state.rate
+    state.waiting &= undominated(state.bound, money, front_time, front_money)
+    if not patience.gap:
+        return
+    far = undominated(state.bound, money, *(patience.bar(1.0) * column for column in (front_time, front_money)))
+    near = state.waiting & ~far
+    state.left.append((state.bound[near], money[near]))
+    state.waiting &= far
+
+
 def _admit(
-    offers: Sequence[Offer], search: SearchOptions, rules: Sequence[Rule], progress: Progress
+    offers: Sequence[Offer], search: SearchOptions, rules: Sequence[Rule], progress: Progress, share: Share
 ) -> tuple[tuple[Admission, ...], int]:
     """Admit layouts once per kind of node: rules see nothing else of a GPU."""
     known: dict[tuple[object, ...], tuple[Admission, int]] = {}
@@ -111,7 +137,7 @@ def _admit(
         kind = (device.gpus_per_node, device.domain, problem.flash_attention, problem.precision)
         if kind not in known:
             axes, options = layout_axes(problem, search.space, any_count=True), options_of(problem, search.space)
-            layouts = enumerate_any_count(problem, axes, problem.gpus)
+            layouts = share.of(enumerate_any_count(problem, axes, problem.gpus))
             known[kind] = admit(Grid(problem, layouts, options), rules), len(layouts) * len(options)
         admission, size = known[kind]
         admissions.append(replace(admission, grid=replace(admission.grid, problem=problem)))
@@ -136,6 +162,7 @@ def _start(offers: Sequence[Offer], admissions: Sequence[Admission]) -> _Round:
         bound=np.concatenate(bounds),
         waiting=np.ones(len(gpus), np.bool_),
         points=[],
+        left=[],
     )
 
 
@@ -190,6 +217,7 @@ def _finish(state: _Round, admissions: tuple[Admission, ...], enumerated: int) -
     order = np.lexsort((option, work, layout, offer))
     kept = order[pareto(seconds[order], dollars[order])]
     return Front(
+        left=_left(state),
         seconds=seconds[kept],
         dollars=dollars[kept],
         offer=offer[kept],
@@ -200,3 +228,11 @@ def _finish(state: _Round, admissions: tuple[Admission, ...], enumerated: int) -
         enumerated=enumerated,
         evaluated=len(seconds),
     )
+
+
+def _left(state: _Round) -> list[tuple[float, float]]:
+    """Return the least bounds of what was never priced and is not beaten."""
+    waiting = (state.bound[state.waiting], (state.bound * state.rate)[state.waiting])
+    seconds, dollars = (np.concatenate([one[column] for one in [waiting, *state.left]]) for column in (0, 1))
+    least = pareto(seconds, dollars)
+    return list(zip(seconds[least].tolist(), dollars[least].tolist(), strict=True))

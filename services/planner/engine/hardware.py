@@ -12,7 +12,7 @@ from planner.engine.inputs.cluster import LinkOverrides
 from planner.engine.inputs.workload import OPERAND_BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _RATE_OF = {"fp16": "fp16", "bf16": "bf16", "fp8": "fp8", "mxfp8": "fp8", "nvfp4": "fp4"}
 _UNFUSED_ATTENTION = frozenset({"volta", "turing"})
@@ -98,3 +98,14 @@ def _known(factors: Mapping[str, float], field: str) -> Mapping[str, float]:
 def links_of(overrides: Mapping[str, LinkOverrides], canonical: str, given: str) -> LinkOverrides:
     """Return the overrides of a GPU listed under its canonical or its given name."""
     return overrides.get(canonical) or overrides.get(given) or LinkOverrides()
+
+
+def resolve_devices(names: Iterable[str], links: Mapping[str, LinkOverrides], field: str) -> dict[str, Device]:
+    """Return the device of each name given; InvalidRequest when two names mean one type."""
+    devices: dict[str, Device] = {}
+    for name in names:
+        plain = resolve_device(name, LinkOverrides(), field=f"{field}.{name}")
+        if plain.name in {device.name for device in devices.values()}:
+            raise InvalidRequest(f"{field}.{name}", name, f"names {plain.name} a second time", "list each type once")
+        devices[name] = resolve_device(name, links_of(links, plain.name, name), field=f"{field}.{name}")
+    return devices

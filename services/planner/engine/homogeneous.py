@@ -11,10 +11,11 @@ from planner.engine.choose import Best
 from planner.engine.chunk import Chunk
 from planner.engine.cost.bounds import layout_bounds, step_floor
 from planner.engine.counting import count_fitting
+from planner.engine.patience import EXACT, Patience
 from planner.engine.progress import Progress, silent
 from planner.engine.rules import BUILTIN_RULES, admit
 from planner.engine.rules.fields import Grid
-from planner.engine.space import Axes, Layouts, Options, enumerate_layouts, layout_axes, options_of
+from planner.engine.space import WHOLE, Axes, Layouts, Options, Share, enumerate_layouts, layout_axes, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +30,17 @@ _LARGEST_RUN = 512
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best points of one problem and the counts of every stage."""
+    """The best points of one problem and the counts of every stage.
+
+    `left` is a lower bound of what was not priced, infinite when everything was.
+    """
 
     problem: Problem
     layouts: Layouts
     options: Options
     axes: Axes
     best: Best
+    left: float
     enumerated: int
     after_rules: int
     after_memory: int
@@ -58,18 +63,29 @@ class Found:
         return layout | dict(zip(Options.__slots__, self.options.shape, strict=True))
 
 
-def find(problem: Problem, search: SearchOptions, rules: Sequence[Rule], progress: Progress = silent) -> Found:
-    """Return the best `search.top_k` strategies of `problem`, exactly."""
+def find(
+    problem: Problem,
+    search: SearchOptions,
+    rules: Sequence[Rule],
+    progress: Progress = silent,
+    *,
+    share: Share = WHOLE,
+    patience: Patience = EXACT,
+) -> Found:
+    """Return the best `search.top_k` strategies in a share of `problem`'s space: exactly, unless patience ends."""
     axes = layout_axes(problem, search.space)
     options = options_of(problem, search.space)
     progress("space", 0, axes.size, "layouts")
-    layouts = enumerate_layouts(problem, axes)
+    layouts = share.of(enumerate_layouts(problem, axes))
+    enumerated = len(layouts) * len(options)
     admission = admit(Grid(problem, layouts, options), [*BUILTIN_RULES, *rules])
     kept = admission.grid.layouts
     progress("rules", axes.size, axes.size, "layouts")
     fitting = count_fitting(problem, admission)
     progress("memory", len(kept), len(kept), "layouts")
-    best, evaluated = _cheapest(problem, admission, search, progress) if fitting.points else (Best.empty(), 0)
+    best, left, evaluated = (
+        _cheapest(problem, admission, search, progress, patience) if fitting.points else (Best.empty(), np.inf, 0)
+    )
     progress("price", len(kept), len(kept), "layouts")
     return Found(
         problem=problem,
@@ -77,7 +93,8 @@ def find(problem: Problem, search: SearchOptions, rules: Sequence[Rule], progres
         options=options,
         axes=axes,
         best=best,
-        enumerated=axes.size * len(options),
+        left=left,
+        enumerated=enumerated,
         after_rules=admission.admitted,
         after_memory=fitting.points,
         evaluated=evaluated,
@@ -86,27 +103,35 @@ def find(problem: Problem, search: SearchOptions, rules: Sequence[Rule], progres
     )
 
 
-def _cheapest(problem: Problem, admission: Admission, search: SearchOptions, progress: Progress) -> tuple[Best, int]:
+def _cheapest(
+    problem: Problem, admission: Admission, search: SearchOptions, progress: Progress, patience: Patience
+) -> tuple[Best, float, int]:
     """Take layouts by ascending lower bound, in growing runs, until the bound passes the k-th best time.
 
     The first run sets the bar; what it leaves standing is bounded again with the step's floor before it is priced.
+    Returns the best, the least bound among what was left out, and how many were priced.
     """
     layouts, options = admission.grid.layouts, admission.grid.options
     bounds = layout_bounds(problem, layouts, options)
     order = np.argsort(bounds, kind="stable")
-    best, evaluated = Best.empty(), 0
+    best, left, evaluated = Best.empty(), np.inf, 0
     position, size = 0, _FIRST_RUN
     while position < len(order):
         progress("price", position, len(order), "layouts")
         rows = order[position : position + size]
-        if search.method == "bounded" and len(best) >= search.top_k:
-            bar = best.seconds[-1]
-            if bounds[rows[0]] > bar:
-                break
-            rows = rows[bounds[rows] <= bar]
-            rows = rows[bounds[rows] + step_floor(problem, layouts.take(rows), options) <= bar]
+        bar = patience.bar(best.seconds[-1]) if len(best) >= search.top_k else np.inf
+        bounded = search.method == "bounded" and np.isfinite(bar)
+        if (bounded and bounds[rows[0]] > bar) or (len(best) and patience.is_over):
+            left = min(left, float(bounds[rows[0]]))
+            break
+        if bounded:
+            tighter = bounds[rows]
+            near = tighter <= bar
+            tighter[near] += step_floor(problem, layouts.take(rows[near]), options)
+            left = min(left, float(tighter.min(where=tighter > bar, initial=np.inf)))
+            rows = rows[tighter <= bar]
         if len(rows):
             best, priced = Chunk(problem, admission, rows).choose(best, search)
             evaluated += priced
         position, size = position + size, min(2 * size, _LARGEST_RUN)
-    return best, evaluated
+    return best, left, evaluated

@@ -111,8 +111,11 @@ class SearchSummary(Output):
     after_rules: int
     after_memory: int
     evaluated: int = Field(description="Priced one by one; the rest is excluded by a lower bound.")
-    seconds: float
-    optimality: str = Field(description="`exact`, or `bounded(gap)`.", examples=["exact"])
+    seconds: float = Field(description="Of the search, of all its shares where it was split.")
+    optimality: str = Field(
+        description="`exact`, or `bounded(gap)`: no strategy beats the best by more than that fraction.",
+        examples=["exact"],
+    )
     dropped: dict[str, int] = Field(description="Strategies refused, by the first rule that refuses them.")
     dimensions: dict[str, int] = Field(description="Values per dimension of the space.")
 

@@ -34,9 +34,19 @@ def problem_of(
     gpus: int,
     precision: str,
     attention: str,
+    *,
+    field: str | None = None,
 ) -> Problem:
-    """Return the problem of training `architecture` on `gpus` of `device`."""
-    device.peak_flops(precision)
+    """Return the problem of training `architecture` on `gpus` of `device`, one of several in `field` if given.
+
+    InvalidRequest when the device cannot multiply in `precision`.
+    """
+    try:
+        device.peak_flops(precision)
+    except InvalidRequest as error:
+        if field is not None:
+            error.remedy += f", or leave {device.name} out of {field}"
+        raise
     return Problem(
         architecture=architecture,
         device=device,

@@ -30,6 +30,8 @@ _ZERO_BUBBLE = SCHEDULES.index("zero_bubble")
 
 def layout_bounds(problem: Problem, layouts: Layouts, options: Options) -> Floats:
     """Return the bounds in seconds, shape (layouts,)."""
+    if not len(layouts):
+        return np.zeros(0)
     first, row = layer_shapes(layouts)
     shapes = ops.Shapes.of(problem, layouts.take(first))
     is_moe = problem.architecture.is_moe

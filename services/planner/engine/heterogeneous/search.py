@@ -11,10 +11,11 @@ from planner.engine.heterogeneous.assign import Stages, assign
 from planner.engine.heterogeneous.compositions import compositions, least_seconds, orders, relaxed_seconds
 from planner.engine.heterogeneous.pricing import Common, Pricing
 from planner.engine.heterogeneous.tables import Pool, even_shapes
+from planner.engine.patience import EXACT, Patience
 from planner.engine.progress import Progress, silent
 from planner.engine.rules import BUILTIN_RULES, Admission, Rule, admit
 from planner.engine.rules.fields import AXES, Grid
-from planner.engine.space import Options, layout_axes, options_of
+from planner.engine.space import WHOLE, Options, Share, layout_axes, options_of
 from planner.engine.space.layouts import enumerate_layouts
 
 if TYPE_CHECKING:
@@ -44,9 +45,13 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Mixes:
-    """The best plans, ascending, and the counts of the search."""
+    """The best plans, ascending, and the counts of the search.
+
+    `left` is a lower bound of what was not looked at, infinite when everything was.
+    """
 
     best: list[Mix]
+    left: float
     pricing: Pricing
     admission: Admission
     enumerated: int
@@ -55,37 +60,46 @@ class Mixes:
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """Values per option dimension, and admitted layouts."""
-        options = self.admission.grid.options
-        return {"layouts": len(self.admission.grid.layouts)} | dict(zip(Options.__slots__, options.shape, strict=True))
+        """Values per option dimension."""
+        return dict(zip(Options.__slots__, self.admission.grid.options.shape, strict=True))
 
 
-def find_mix(pools: Sequence[Pool], search: SearchOptions, rules: Sequence[Rule], progress: Progress = silent) -> Mixes:
-    """Return the `search.top_k` best plans on the problem's GPUs drawn from `pools`, exactly.
+def find_mix(
+    pools: Sequence[Pool],
+    search: SearchOptions,
+    rules: Sequence[Rule],
+    progress: Progress = silent,
+    *,
+    share: Share = WHOLE,
+    patience: Patience = EXACT,
+) -> Mixes:
+    """Return the `search.top_k` best plans on the problem's GPUs drawn from `pools`: exactly, unless patience ends.
 
-    Each common strategy and composition once.
+    Each common strategy and composition once; of `share` of the common layouts.
     """
     strictest = min(pools, key=lambda pool: pool.problem.device.gpus_per_node).problem
-    layouts, options, enumerated = _space(strictest, search.space)
+    layouts, options, enumerated = _space(strictest, search.space, share)
     admission = admit(Grid(strictest, layouts, options), [*BUILTIN_RULES, *_RULES, *rules])
     layouts = admission.grid.layouts
     pricing = Pricing(pools, layouts, options)
     standing = Standing.of(admission)
     candidates = _by_bound(pricing, standing)
     best: list[Mix] = []
-    evaluated = 0
+    left, evaluated = np.inf, 0
     for done, (bound, layout, work) in enumerate(candidates):
-        if len(best) >= search.top_k and bound >= best[-1].seconds:
+        bar = patience.bar(best[-1].seconds) if len(best) >= search.top_k else np.inf
+        if bound > bar or (best and patience.is_over):
+            left = bound
             break
         if done % _REPORTED_EVERY == 0:
             progress("assign", done, len(candidates), "strategies")
         for state in standing.states(layout, work):
             evaluated += _extend(pricing, Common(layout, work, state), bound, best, search.top_k)
     progress("assign", len(candidates), len(candidates), "strategies")
-    return Mixes(best, pricing, admission, enumerated, evaluated, bool(candidates))
+    return Mixes(best, left, pricing, admission, enumerated, evaluated, bool(candidates))
 
 
-def _space(problem: Problem, space: Space) -> tuple[Layouts, Options, int]:
+def _space(problem: Problem, space: Space, share: Share) -> tuple[Layouts, Options, int]:
     """The homogeneous space on 1F1B pipelines whose layers are not dealt yet, without what is not linear in layers."""
     axes = layout_axes(problem, space)
     stages = np.unique(axes.pipelines.stages)
@@ -94,7 +108,7 @@ def _space(problem: Problem, space: Space) -> tuple[Layouts, Options, int]:
     whole = tuple(setting for setting in options.recomputes if setting.method != "block")
     only_false = np.zeros(1, np.bool_)
     options = replace(options, recomputes=whole, activation_offload=only_false, p2p_overlap=only_false)
-    layouts = enumerate_layouts(problem, axes)
+    layouts = share.of(enumerate_layouts(problem, axes))
     return layouts, options, len(layouts) * len(options)
 
 
@@ -142,22 +156,28 @@ def _extend(pricing: Pricing, common: Common, bound: float, best: list[Mix], lim
     """Merge the best assignment of every composition of `common` into `best`; return how many were assigned."""
     slope, count = pricing.slopes(common), pricing.stages(common)
     once = pricing.least_once(common)
-    if (len(best) >= limit and bound + once >= best[-1].seconds) or not pricing.may_fit(common):
+    if (len(best) >= limit and bound + once > best[-1].seconds) or not pricing.may_fit(common):
         return 0
     ways = compositions(count, tuple(pricing.stage_limits(common).tolist()))
     bounds = relaxed_seconds(ways, slope, pricing.layer_count, pricing.micro_batches(common)) + once
     evaluated = 0
     for way in np.argsort(bounds, kind="stable"):
         bar = best[-1].seconds if len(best) >= limit else np.inf
-        if not bounds[way] < bar:
+        if bounds[way] > bar:
             break
         evaluated += 1
-        found = _best_order(pricing, common, ways[way], bar)
+        found = _best_order(pricing, common, ways[way], np.nextafter(bar, np.inf))
         if found is not None:
             best.append(found)
-            best.sort(key=lambda mix: (mix.seconds, mix.common.layout, mix.common.work, mix.common.state))
+            best.sort(key=_rank)
             del best[limit:]
     return evaluated
+
+
+def _rank(mix: Mix) -> tuple[object, ...]:
+    """A total order, so that what is kept of equals does not depend on what was looked at first."""
+    common = mix.common
+    return mix.seconds, common.layout, common.work, common.state, tuple(np.bincount(mix.kinds).tolist())
 
 
 def _best_order(pricing: Pricing, common: Common, way: Ints, bar: float) -> Mix | None:

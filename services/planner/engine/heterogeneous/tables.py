@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -115,9 +116,8 @@ def _mean_layer(problem: Problem, options: Options, shapes: ops.Shapes) -> tuple
         share = arch.moe_layer_count / arch.layers if moe else 1 - arch.moe_layer_count / arch.layers
         parts.append((share * forward, share * backward))
     shape = (len(shapes.tensor), *options.work_shape)
-    forward, backward = (
-        np.broadcast_to(sum(part[index] for part in parts), shape).reshape(len(shapes.tensor), -1) for index in (0, 1)
-    )
+    flat = (len(shapes.tensor), math.prod(options.work_shape))
+    forward, backward = (np.broadcast_to(sum(part[index] for part in parts), shape).reshape(flat) for index in (0, 1))
     return forward + backward, forward, backward
 
 
@@ -159,13 +159,17 @@ def end_parameters(problem: Problem, layouts: Layouts) -> StageParameters:
 def _state(problem: Problem, layouts: Layouts, options: Options, parameters: StageParameters) -> Floats:
     """Return state bytes, shape (layouts, columns of `parameters`, flat state options)."""
     total = state_bytes(problem, layouts, options, parameters).total(options)[..., None, None]
-    return np.broadcast_to(total, (*total.shape[:2], *options.state_shape)).reshape(*total.shape[:2], -1)
+    return np.broadcast_to(total, (*total.shape[:2], *options.state_shape)).reshape(
+        *total.shape[:2], math.prod(options.state_shape)
+    )
 
 
 def _work(values: Floats, options: Options) -> Floats:
     """Spread (layouts, sequence parallel, recompute) over the flat work options."""
     spread = values[:, :, None, :, None, None, None]
-    return np.broadcast_to(spread, (len(values), *options.work_shape)).reshape(len(values), -1)
+    return np.broadcast_to(spread, (len(values), *options.work_shape)).reshape(
+        len(values), math.prod(options.work_shape)
+    )
 
 
 def once_seconds(problem: Problem, layouts: Layouts, options: Options, end: str) -> StepTimes:

@@ -73,3 +73,11 @@ class SearchOptions(Input):
         default="bounded",
         description="`bounded` skips what a proven lower bound excludes; `exhaustive` prices everything. Same answer.",
     )
+    gap: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0,
+        description="Stop as soon as nothing left can beat the answer by more than this fraction; 0: exact.",
+    )
+    time_limit_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
+        default=None,
+        description="Stop then, once anything was found; `optimality` states the gap proven by that time.",
+    )

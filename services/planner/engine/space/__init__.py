@@ -9,13 +9,16 @@ factors, so pricing a point is a few additions.
 
 from planner.engine.space.layouts import Axes, Layouts, enumerate_any_count, enumerate_layouts, layout_axes
 from planner.engine.space.options import WORK_AXES, Options, Recompute, options_of
+from planner.engine.space.share import WHOLE, Share
 
 __all__ = [
+    "WHOLE",
     "WORK_AXES",
     "Axes",
     "Layouts",
     "Options",
     "Recompute",
+    "Share",
     "enumerate_any_count",
     "enumerate_layouts",
     "layout_axes",
