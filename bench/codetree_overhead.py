@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from codetree.engine import EpisodeResult, Journal, Program
+    from codetree.engine import EpisodeResult, Journal, Program, ToolHost
 
 POLICY = TreePolicy(root_width=3, branching=2, max_layers=3)
 REPLY = (
@@ -46,7 +46,8 @@ REPLY = (
 class Failing:
     """Every program fails at once, so that the tree is full."""
 
-    async def execute(self, program: Program) -> Execution:
+    async def execute(self, program: Program, host: ToolHost) -> Execution:
+        del host
         return Execution(ExecutionStatus.ERROR, exit_code=1, stderr=f"KeyError: {program.key.path!r}")
 
 

@@ -11,7 +11,15 @@ from kit.db import Base, database_url
 from kit.settings import DatabaseSettings, load_settings
 
 SCHEMAS = ("kit", "planner", "codetree")
-MODEL_MODULES = ("kit.audit", "kit.auth", "kit.jobs.models", "kit.webhooks.models", "planner.models", "codetree.models")
+MODEL_MODULES = (
+    "kit.audit",
+    "kit.auth",
+    "kit.jobs.models",
+    "kit.usage",
+    "kit.webhooks.models",
+    "planner.models",
+    "codetree.models",
+)
 for module in MODEL_MODULES:
     importlib.import_module(module)
 

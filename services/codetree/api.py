@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from codetree import api_exports, store
-from codetree.intake import LINES, SERVICE, check_models, submission_of
+from codetree.intake import LINES, SERVICE, check, submission_of
 from codetree.llm.providers import Providers
 from codetree.schemas import SolveRequest, SolveView, StoredRequest, Tree
 from codetree.settings import CodetreeServiceSettings
@@ -38,7 +38,7 @@ async def solve(
     session: SessionDependency,
 ) -> SolveView:
     """Accept an episode. 202 with `Location`; the same `Idempotency-Key` or `external_id` answers the same job."""
-    check_models(body, request)
+    check(body, caller, request)
     submission = replace(submission_of(body, caller, request), idempotency_key=headers.idempotency_key)
     outcome = await session.run_sync(submit, submission)
     if outcome.created:
@@ -67,7 +67,7 @@ async def replay(
         )
     stored = StoredRequest.model_validate({**job.spec, "replay": {"of": str(job_id), "mode": mode}}, strict=False)
     if mode == "else_live":
-        check_models(stored, request)
+        check(stored, caller, request)
     submission = replace(
         submission_of(stored, caller, request), external_id=None, idempotency_key=headers.idempotency_key
     )

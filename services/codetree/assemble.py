@@ -9,12 +9,13 @@ from codetree.engine.budget import Limits
 from codetree.engine.spec import EpisodeSpec
 from codetree.executor import SandboxExecutor
 from codetree.llm.pool import PoolError
-from codetree.schemas.requests import HttpToolRequest
+from codetree.schemas.requests import HttpToolRequest, LLMToolRequest
 from codetree.tools.http import ToolUrlError, check_url
 
 if TYPE_CHECKING:
     import httpx
 
+    from codetree.gateway import Gateway
     from codetree.llm.pool import ModelPool
     from codetree.llm.recording import Recording
     from codetree.schemas import SolveRequest
@@ -26,6 +27,7 @@ def build_spec(request: SolveRequest, pool: ModelPool, settings: CodetreeSetting
     for recording in pool.recordings:
         _check_replayable(request, recording)
     _check_urls(request, settings)
+    _check_asked(request, pool)
     unpriced = [model.name for model in pool.models if model.price is None]
     if request.limits.money_usd is not None and unpriced:
         raise PoolError(
@@ -48,15 +50,23 @@ def build_spec(request: SolveRequest, pool: ModelPool, settings: CodetreeSetting
 
 
 def sandbox_executor(
-    settings: CodetreeSettings, *, client: httpx.AsyncClient | None = None, owner: str | None = None
+    settings: CodetreeSettings,
+    *,
+    client: httpx.AsyncClient | None = None,
+    owner: str | None = None,
+    gateway: Gateway | None = None,
 ) -> SandboxExecutor:
-    """The executor that the settings name, for one episode; ``client`` holds the connections it may share."""
+    """The executor that the settings name, for one episode; ``client`` holds the connections it may share.
+
+    Without a ``gateway`` programs can't call hosted functions.
+    """
     return SandboxExecutor(
         settings.sandbox_url,
         token=settings.sandbox_token,
         max_attempts=settings.sandbox_max_attempts,
         client=client,
         owner=owner,
+        gateway=gateway,
     )
 
 
@@ -68,6 +78,15 @@ def _check_urls(request: SolveRequest, settings: CodetreeSettings) -> None:
             except ToolUrlError as error:
                 remedy = "add it to ASTROLABE_TOOL_ORIGINS, and to ASTROLABE_SANDBOX_TOOL_ORIGINS"
                 raise PoolError(f"{tool.url!r} {error}; {remedy}", field=f"tools.{index}.url") from error
+
+
+def _check_asked(request: SolveRequest, pool: ModelPool) -> None:
+    """The model that programs may ask is one of the episode's, so that its price and its secrets are known."""
+    known = [model.name for model in pool.models]
+    for index, tool in enumerate(request.tools):
+        if isinstance(tool, LLMToolRequest) and tool.model is not None and tool.model not in known:
+            message = f"{tool.model!r} is not among the episode's models: {', '.join(known)}; add it to models"
+            raise PoolError(message, field=f"tools.{index}.model")
 
 
 def _check_replayable(request: SolveRequest, recording: Recording) -> None:

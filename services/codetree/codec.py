@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from codetree.engine.outcome import EpisodeResult
+from codetree.engine.ports import LLMFailure
 from codetree.engine.tree import Node
-from codetree.engine.values import Execution, LLMReply, ModelSpec
+from codetree.engine.values import Execution, LLMReply, ModelSpec, ToolOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _REPLY = TypeAdapter(LLMReply)
+_FAILURE = TypeAdapter(LLMFailure)
+_TOOL = TypeAdapter(ToolOutcome)
 _EXECUTION = TypeAdapter(Execution)
 _NODE = TypeAdapter(Node)
 _MODELS = TypeAdapter(tuple[ModelSpec, ...])
@@ -30,6 +33,26 @@ def dump_reply(reply: LLMReply) -> JsonObject:
 def load_reply(document: Mapping[str, Any]) -> LLMReply:
     """The reply in a JSON object. Raises ``pydantic.ValidationError``."""
     return _REPLY.validate_python(document)
+
+
+def dump_failure(failure: LLMFailure) -> JsonObject:
+    """A call without a reply as a JSON object."""
+    return _object(_FAILURE.dump_python(failure, mode="json"))
+
+
+def load_failure(document: Mapping[str, Any]) -> LLMFailure:
+    """The failure in a JSON object. Raises ``pydantic.ValidationError``."""
+    return _FAILURE.validate_python(document)
+
+
+def dump_tool(outcome: ToolOutcome) -> JsonObject:
+    """A hosted function's outcome as a JSON object."""
+    return _object(_TOOL.dump_python(outcome, mode="json"))
+
+
+def load_tool(document: Mapping[str, Any]) -> ToolOutcome:
+    """The outcome in a JSON object. Raises ``pydantic.ValidationError``."""
+    return _TOOL.validate_python(document)
 
 
 def dump_execution(execution: Execution) -> JsonObject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpx
@@ -11,6 +12,7 @@ import httpx
 from codetree.engine.ports import ExecutorError
 from codetree.sandbox_wire import (
     execution_request,
+    host_tools,
     read_execution,
     refusal,
     session_request,
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue, SecretStr
 
+    from codetree.engine.ports import ToolHost
     from codetree.engine.values import Execution, Program
+    from codetree.gateway import Gateway
 
 _MAX_REPLY_BYTES = 16 * 1024 * 1024
 _QUEUE_SECONDS = 60.0
@@ -43,8 +47,9 @@ class NoSuchSessionError(Exception):
 class SandboxExecutor:
     """Runs one episode's programs, repeating requests while the sandbox is busy, restarting or out of order.
 
-    Programs have no effect outside their jail, so running one again is safe. A step in a session that the sandbox lost
-    is run in a new one, after the steps before it. ``owner`` is whom the sandbox shares its capacity out to.
+    Programs have no effect outside their jail, so running one again is safe: hosted functions answer it as before. A
+    step in a session that the sandbox lost is run in a new one, after the steps before it. ``owner`` is whom the
+    sandbox shares its capacity out to; ``gateway`` is where it may call hosted functions.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class SandboxExecutor:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         client: httpx.AsyncClient | None = None,
         owner: str | None = None,
+        gateway: Gateway | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._max_attempts = max_attempts
@@ -64,13 +70,14 @@ class SandboxExecutor:
         self._own_client = client is None
         self._client = client or patient_client(headers, use_proxies=False)
         self._headers = {} if owner is None else {OWNER_HEADER: owner}
+        self._gateway = gateway
         self._sessions: dict[str, str] = {}
 
-    async def execute(self, program: Program) -> Execution:
+    async def execute(self, program: Program, host: ToolHost) -> Execution:
         """The outcome of ``program``. Raises ``ExecutorError`` after the last attempt."""
         if program.session is not None:
-            return await self._step(program, program.session)
-        return await self._post(program, "executions", execution_request(program), read_execution)
+            return await self._step(program, host, program.session)
+        return await self._run(program, host, execution_request(program))
 
     async def aclose(self) -> None:
         """End the sessions; close the connections, unless they are shared."""
@@ -89,36 +96,57 @@ class SandboxExecutor:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _step(self, program: Program, name: str) -> Execution:
+    async def _step(self, program: Program, host: ToolHost, name: str) -> Execution:
         for _ in range(_SESSION_TRIES):
             try:
-                session = self._sessions.get(name) or await self._open(program, name)
-                return await self._run_step(program, program.code, session)
+                session = self._sessions.get(name) or await self._open(program, host, name)
+                return await self._run(program, host, step_request(program, program.code, session))
             except NoSuchSessionError:
                 self._sessions.pop(name, None)
         raise ExecutorError("the sandbox lost the session twice in one step")
 
-    async def _open(self, program: Program, name: str) -> str:
+    async def _open(self, program: Program, host: ToolHost, name: str) -> str:
         """A new session in the state that the steps so far left: they are run again, without asking anyone."""
         session = await self._post(program, "sessions", session_request(program), _session_id)
         self._sessions[name] = session
-        for code in filter(None, [load_tools(program), *program.history]):
-            await self._run_step(program, code, session)
+        if tools := load_tools(program):
+            await self._run(program, host, step_request(program, tools, session))
+        for step in program.history:
+            earlier = replace(program, key=step.key)
+            await self._run(earlier, host, step_request(earlier, step.code, session), again=True)
         return session
 
-    async def _run_step(self, program: Program, code: str, session: str) -> Execution:
-        return await self._post(program, "executions", step_request(program, code, session), read_execution)
+    async def _run(
+        self, program: Program, host: ToolHost, body: dict[str, JsonValue], *, again: bool = False
+    ) -> Execution:
+        """Run, with the gateway open for as long as an attempt lasts: each is answered from its first call on."""
+        if not any(tool.hosted for tool in program.tools):
+            return await self._post(program, "executions", body, read_execution)
+        if self._gateway is None:
+            raise ExecutorError("hosted functions are not available here: they need a codetree worker")
+        gateway = self._gateway
+
+        async def attempt() -> Execution:
+            with gateway.opened(await host.answer(program.key, again=again)) as door:
+                request = {**body, "tools": host_tools(program, door)}
+                return read_execution(await self._attempt("executions", request, program.wall_seconds))
+
+        return await self._repeated(program, attempt)
 
     async def _post(self, program: Program, path: str, body: dict[str, JsonValue], read: Callable[[bytes], T]) -> T:
+        async def attempt() -> T:
+            return read(await self._attempt(path, body, program.wall_seconds))
+
+        return await self._repeated(program, attempt)
+
+    async def _repeated(self, program: Program, attempt: Callable[[], Awaitable[T]]) -> T:
         def on_retry(error: TransientError, number: int) -> None:
             logger.warning("sandbox.retry", node=program.key.path, attempt=number, reason=str(error))
 
-        async def attempt() -> T:
-            return read(await self._attempt(f"{self._base_url}/{path}", body, program.wall_seconds + _QUEUE_SECONDS))
-
         return await with_retries(attempt, max_attempts=self._max_attempts, on_retry=on_retry, sleep=self._sleep)
 
-    async def _attempt(self, url: str, body: dict[str, JsonValue], seconds: float) -> bytes:
+    async def _attempt(self, path: str, body: dict[str, JsonValue], wall_seconds: float) -> bytes:
+        url, seconds = f"{self._base_url}/{path}", wall_seconds + _QUEUE_SECONDS
         try:
             async with (
                 asyncio.timeout(seconds),

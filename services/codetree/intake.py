@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 from codetree import store
 from codetree.assemble import build_spec
 from codetree.llm.pool import PoolError, resolve_models
-from codetree.schemas import SolveRequest
+from codetree.schemas import PlannerToolRequest, SolveRequest
 from codetree.tasks import unusable_models
 from kit.batches import BatchLines
 from kit.jobs import Submission
+from kit.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kit.batches.lines import Parse
 
 SERVICE = "codetree"
+PLANNER_SCOPE = "plans:write"
 _NOT_THE_TASK = {"external_id", "priority"}
 
 
@@ -33,8 +35,12 @@ def settings_of(request: Request) -> CodetreeServiceSettings:
     return cast("CodetreeServiceSettings", request.app.state.jobs.settings)
 
 
-def check_models(body: SolveRequest, request: Request) -> None:
-    """Refuse what the workers could not run. Raises ``Problem`` 422."""
+def check(body: SolveRequest, caller: Principal, request: Request) -> None:
+    """Refuse what the workers could not run, or not for this caller. Raises ``Problem`` 422 or 403."""
+    uses_planner = any(isinstance(tool, PlannerToolRequest) for tool in body.tools)
+    if uses_planner and not caller.scopes & {PLANNER_SCOPE, "admin"}:
+        detail = f"A program that calls the planner acts for you, and this key lacks the scope {PLANNER_SCOPE!r}."
+        raise Problem(403, "forbidden", "Forbidden", detail)
     try:
         build_spec(body, resolve_models(body.weighted_models, request.app.state.providers), settings_of(request))
     except PoolError as error:
@@ -61,7 +67,7 @@ def submission_of(body: SolveRequest, caller: Principal, request: Request) -> Su
 def _parse(request: Request, caller: Principal) -> Parse:
     def parse(value: Any) -> Submission:
         body = SolveRequest.model_validate(value)
-        check_models(body, request)
+        check(body, caller, request)
         return submission_of(body, caller, request)
 
     return parse

@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from codetree import codec, store
+from codetree.engine.ports import LLMFailure
 from codetree.engine.tree import NodeStatus
+from kit.usage import add_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from codetree.engine.events import Event
     from codetree.engine.tree import Node
-    from codetree.engine.values import CallKey, Execution, LLMReply, ModelSpec
+    from codetree.engine.values import CallKey, Execution, LLMReply, ModelSpec, ToolOutcome, Usage
     from kit.worker import JobContext
 
 _UNFINISHED = frozenset({NodeStatus.QUEUED, NodeStatus.GENERATED})
@@ -40,13 +42,30 @@ class DatabaseJournal:
         self._waiting: list[Callable[[Session], None]] = []
         self._writing = asyncio.Lock()
 
-    async def recall_reply(self, key: CallKey) -> LLMReply | None:
+    async def recall_reply(self, key: CallKey) -> LLMReply | LLMFailure | None:
         await self._flush()
-        document = self._recall(store.REPLY, _name(key))
-        return None if document is None else codec.load_reply(document)
+        if (document := self._recall(store.REPLY, _name(key))) is not None:
+            return codec.load_reply(document)
+        document = self._recall(store.FAILURE, _name(key))
+        return None if document is None else codec.load_failure(document)
 
-    async def record_reply(self, key: CallKey, reply: LLMReply) -> None:
-        self._record(store.REPLY, _name(key), codec.dump_reply(reply))
+    async def record_reply(self, key: CallKey, reply: LLMReply | LLMFailure, cost: Usage) -> None:
+        if isinstance(reply, LLMFailure):
+            self._record(store.FAILURE, _name(key), codec.dump_failure(reply))
+        else:
+            self._record(store.REPLY, _name(key), codec.dump_reply(reply))
+        self._charge(cost)
+
+    async def recall_tools(self, key: CallKey) -> Mapping[str, ToolOutcome]:
+        prefix = f"{_name(key)}:"
+        names = {name for kind, name in {**self._replayed, **self._recorded} if kind == store.TOOL}
+        found = {name: self._recall(store.TOOL, name) for name in sorted(names) if name.startswith(prefix)}
+        return {name.removeprefix(prefix): codec.load_tool(document) for name, document in found.items() if document}
+
+    async def record_tool(self, key: CallKey, outcome: ToolOutcome) -> None:
+        self._record(store.TOOL, f"{_name(key)}:{key.tool}", codec.dump_tool(outcome))
+        self._charge(outcome.usage)
+        await self._flush()
 
     async def recall_execution(self, key: CallKey) -> Execution | None:
         document = self._recall(store.EXECUTION, _name(key))
@@ -91,6 +110,11 @@ class DatabaseJournal:
         job_id = self._context.job_id
         self._recorded[kind, name] = document
         self._waiting.append(lambda session: store.record(session, job_id, kind, name, document))
+
+    def _charge(self, cost: Usage) -> None:
+        job_id, money_usd = self._context.job_id, cost.money_usd or 0.0
+        if cost.tokens or money_usd:
+            self._waiting.append(lambda session: add_usage(session, job_id, cost.tokens, money_usd))
 
     async def _flush(self) -> None:
         """Write what waits. Whoever finds nothing waiting still waits for the write that is under way."""

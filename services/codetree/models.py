@@ -38,7 +38,10 @@ class EpisodeNode(Base):
 
 
 class Recorded(Base):
-    """A model's reply or a program's execution, under the key the engine asks for it by. Never written twice."""
+    """What came of one call, under the key the engine asks for it by. Never written twice.
+
+    ``kind``: a model's reply or failure, a program's execution, or what a hosted function answered it.
+    """
 
     __tablename__ = "recorded"
     __table_args__ = ({"schema": "codetree"},)

@@ -26,13 +26,18 @@ class Source(NamedTuple):
 
 
 def load_source(context: JobContext, request: ReplayRequest) -> Source:
-    """What ``request`` names. Raises ``Problem`` when it is gone, or too old to hold its models."""
+    """What ``request`` names; ``else_live`` asks those models again that failed.
+
+    Raises ``Problem`` when it is gone, or too old to hold its models.
+    """
 
     def load(session: Session) -> Source:
         result, recorded = store.result(session, request.of), store.recorded(session, request.of)
         if result is None or (store.MODELS, "pool") not in recorded:
             detail = f"The record of the episode {request.of} is gone or incomplete."
             raise Problem(409, "no-record", "Nothing to replay", detail)
+        if request.mode == "else_live":
+            recorded = {name: document for name, document in recorded.items() if name[0] != store.FAILURE}
         return Source(recorded, Replay.of(result), request.mode)
 
     return context.write(load)

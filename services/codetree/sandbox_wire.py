@@ -16,7 +16,8 @@ from codetree.transport import TransientError, is_transient, retry_after_seconds
 if TYPE_CHECKING:
     import httpx
 
-    from codetree.engine.values import Program
+    from codetree.engine.values import Hosted, Program
+    from codetree.gateway import Door
 
 OUTPUT_BYTES = 256 * 1024
 _MAX_MESSAGE_CHARACTERS = 500
@@ -55,18 +56,18 @@ def execution_request(program: Program) -> dict[str, JsonValue]:
         "code": code,
         "files": [{"path": path, "content": content} for path, content in files.items()],
         "limits": step_limits(program),
-        **_host_tools(program),
+        "tools": host_tools(program),
     }
 
 
 def step_request(program: Program, code: str, session: str) -> dict[str, JsonValue]:
     """One step in a session."""
-    return {"code": code, "session": session, "limits": step_limits(program), **_host_tools(program)}
+    return {"code": code, "session": session, "limits": step_limits(program), "tools": host_tools(program)}
 
 
-def _host_tools(program: Program) -> dict[str, JsonValue]:
-    """The functions that the sandbox service calls for the program."""
-    tools: list[JsonValue] = [
+def host_tools(program: Program, door: Door | None = None) -> list[JsonValue]:
+    """The functions that the sandbox service calls for the program: at their URLs, and hosted ones at an open door."""
+    called: list[JsonValue] = [
         {
             "name": tool.name,
             "description": tool.description,
@@ -78,7 +79,21 @@ def _host_tools(program: Program) -> dict[str, JsonValue]:
         for tool in program.tools
         if tool.endpoint is not None
     ]
-    return {"tools": tools} if tools else {}
+    if door is None:
+        return called
+    return [*called, *(_at(door, function) for tool in program.tools for function in tool.hosted)]
+
+
+def _at(door: Door, function: Hosted) -> JsonValue:
+    return {
+        "name": function.name,
+        "description": function.description,
+        "url": door.url,
+        "headers": {"Authorization": f"Bearer {door.token}"},
+        "parameters": function.parameters,
+        "timeout_seconds": function.timeout_seconds,
+        "max_calls": function.max_calls,
+    }
 
 
 def session_request(program: Program) -> dict[str, JsonValue]:

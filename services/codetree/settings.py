@@ -34,6 +34,12 @@ class CodetreeSettings(Settings):
     sandbox_token: SecretStr | None = None
     sandbox_max_attempts: PositiveInt = Field(default=6, le=20)
 
+    codetree_worker_host: str = "127.0.0.1"
+    codetree_worker_port: int = Field(default=0, ge=0, le=65535)
+    tool_gateway_url: str | None = None
+    planner_url: str = "http://127.0.0.1:8001"
+    planner_api_key: SecretStr | None = None
+
     tool_origins: tuple[str, ...] = ()
     episode_concurrency: PositiveInt = Field(default=8, le=64)
     episodes_per_worker: PositiveInt = Field(default=32, le=1024)
@@ -46,6 +52,8 @@ class CodetreeSettings(Settings):
         "llm_output_usd_per_million",
         "models_file",
         "sandbox_token",
+        "tool_gateway_url",
+        "planner_api_key",
         mode="before",
     )
     @classmethod

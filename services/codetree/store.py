@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 _NODES = typing.cast("Table", EpisodeNode.__table__)
 _RECORDED = typing.cast("Table", Recorded.__table__)
 REPLY = "reply"
+FAILURE = "failure"
 EXECUTION = "execution"
+TOOL = "tool"
 MODELS = "models"
 """The models of an episode with their prices, as they were when it began."""
 

@@ -18,6 +18,7 @@ from codetree.llm.pool import ModelPool, PoolError, resolve_models
 from codetree.replaying import load_source
 from codetree.schemas import StoredRequest
 from kit.problems import FieldError, Problem, invalid_request
+from kit.usage import settle_usage
 from kit.worker import JobContext, Outcome, TransientError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def solve(runtime: Runtime, settings: CodetreeServiceSettings, context: JobConte
 
 def _store(context: JobContext, result: EpisodeResult, session: Session) -> None:
     store.save_result(session, context.job_id, result)
+    if not context.spec.get("replay"):
+        settle_usage(session, context.job_id, result.usage.tokens, result.usage.money_usd or 0.0)
 
 
 async def _episode(runtime: Runtime, settings: CodetreeServiceSettings, context: JobContext) -> EpisodeResult:
@@ -55,8 +58,16 @@ async def _episode(runtime: Runtime, settings: CodetreeServiceSettings, context:
         spec = replace(build_spec(request, pool, settings), models=journal.models(pool.models))
     except PoolError as error:
         raise unusable_models(error) from error
-    async with sandbox_executor(settings, client=runtime.sandbox, owner=str(context.job_id)) as executor:
-        return await run_episode(spec, llm=pool, executor=executor, journal=journal, elapsed_seconds=elapsed_seconds)
+    name = str(context.job_id)
+    async with sandbox_executor(settings, client=runtime.sandbox, owner=name, gateway=runtime.gateway) as executor:
+        return await run_episode(
+            spec,
+            llm=pool,
+            executor=executor,
+            journal=journal,
+            elapsed_seconds=elapsed_seconds,
+            services=runtime.planner.for_episode(name),
+        )
 
 
 def unusable_models(error: PoolError) -> Problem:

@@ -12,6 +12,22 @@ from tests.support.llm_server import node_of, program, says
 from tests.support.scripted_http import Answer, Asked, ScriptedServer
 from tests.support.stack import Stack, events_of, follow, running_stack
 
+from codetree.llm.openai_compatible import TOOL_HEADER
+
+CHEAPEST = """
+model, workload = {"preset": "llama-3-70b"}, {
+    "global_batch_size": 1024, "sequence_length": 8192, "tokens": 1e12, "precision": "bf16"
+}
+cluster = {"mode": "cost", "gpus": ["h100-80gb-sxm"], "max_count": 1024, "deadline_hours": 720}
+found = plan(model, workload, cluster)
+options = [option for option in found["frontier"] if option["cost"]["hours"] <= 720]
+best = min(options, key=lambda option: option["cost"]["usd"])
+checked = estimate(model, workload, {"mode": "homogeneous", "gpu": best["gpu"], "count": best["gpus"]},
+                   [best["strategy"]])
+assert abs(checked[0]["iteration_seconds"] / best["estimate"]["iteration_seconds"] - 1) < 1e-6, checked
+final_answer({"gpu": best["gpu"], "count": best["gpus"], "usd": best["cost"]["usd"], "hours": best["cost"]["hours"]})
+"""
+
 
 def solved(codetree: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
     accepted = codetree.post("/solve", json=body)
@@ -156,6 +172,56 @@ def test_a_program_calls_a_tool_through_the_host(codetree: httpx.Client, model: 
         elsewhere = {**tool, "url": "http://10.0.0.1/price"}
         refused = codetree.post("/solve", json={"task": "x", "tools": [elsewhere]})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "tools.0.url")
+
+
+def test_a_program_asks_a_model_within_the_budget_and_a_replay_asks_nobody(
+    codetree: httpx.Client, model: ScriptedServer
+) -> None:
+    code = "words = [ask_llm('Translate: ' + word) for word in ('eins', 'zwei')]\nfinal_answer(words)"
+
+    def script(asked: Asked) -> Answer:
+        if TOOL_HEADER in asked.headers:
+            return says(asked.body["messages"][0]["content"].upper())
+        return says(program(code))
+
+    model.script = script
+    body = {"task": "translate", "tools": [{"builtin": "llm"}], "policy": {"kind": "program"}}
+    job = solved(codetree, {**body, "limits": {"llm_calls": 10}})
+    assert job["answer"] == ["TRANSLATE: EINS", "TRANSLATE: ZWEI"], job
+    assert job["usage"]["llm_calls"] == 3
+    assert job["usage"]["tokens"] == 3 * 120
+    told = [data for _, kind, data in events_of(codetree, f"/solve/{job['id']}") if kind == "tool.called"]
+    assert [(data["path"], data["function"], data["tokens"]) for data in told] == [("1", "ask_llm", 120)] * 2
+    accepted = codetree.post(f"/solve/{job['id']}/replay")
+    again = codetree.get(accepted.headers["location"], params={"wait": 60}).json()
+    assert (again["answer"], again["usage"], again["tree"]) == (job["answer"], job["usage"], job["tree"])
+    assert len(model.asked) == 3
+    refused = solved(codetree, {**body, "limits": {"llm_calls": 3}})
+    assert "the episode's budget does not allow it: limits.llm_calls" in refused["tree"]["nodes"][0]["error"]
+    assert refused["usage"]["llm_calls"] <= 3
+
+
+def test_an_episode_finds_the_cheapest_way_to_train_with_the_planner(
+    codetree: httpx.Client, planner: httpx.Client, model: ScriptedServer
+) -> None:
+    body = json.loads((CHECKOUT / "examples" / "solve-with-planner.json").read_text())
+    model.script = lambda _: says(program(CHEAPEST))
+    job = solved(codetree, {**body, "external_id": None, "policy": {"kind": "program", "program_wall_seconds": 120}})
+    assert job["status"] == "succeeded", job["tree"]
+    assert job["answer"]["hours"] <= 720
+    made = planner.get("/plans", params={"label": f"episode={job['id']}"}).json()["items"]
+    assert [plan["status"] for plan in made] == ["succeeded"], "searched once"
+    (plan,) = [planner.get(f"/plans/{each['id']}").json() for each in made]
+    cheapest = min(option["cost"]["usd"] for option in plan["frontier"] if option["cost"]["hours"] <= 720)
+    assert job["answer"]["usd"] == cheapest
+
+
+def test_what_the_planner_refuses_is_told_to_the_program(codetree: httpx.Client, model: ScriptedServer) -> None:
+    model.script = lambda _: says(program("plan({'preset': 'llama-9'}, {}, {'mode': 'homogeneous'})"))
+    job = solved(codetree, {"task": "x", "tools": [{"builtin": "planner"}], "policy": {"kind": "program"}})
+    error = job["tree"]["nodes"][0]["error"]
+    assert "ToolError: plan: " in error
+    assert "workload.global_batch_size" in error
 
 
 def test_a_batch_of_tasks(codetree: httpx.Client, model: ScriptedServer) -> None:

@@ -24,7 +24,8 @@ from codetree.engine.budget import token_bound
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from codetree.engine import LLMCall, Program
+    from codetree.engine import LLMCall, Program, ToolHost
+    from codetree.engine.ports import ToolCalls
 
 MODEL = ModelSpec("scripted")
 
@@ -67,6 +68,13 @@ class Replies:
         return LLMReply(reply, usage, model=call.model, provider="test")
 
 
+class NobodyAsks:
+    """The host of programs without hosted functions."""
+
+    async def answer(self, key: CallKey, *, again: bool = False) -> ToolCalls:
+        raise AssertionError((key, again))
+
+
 class Lines:
     """Understands ``answer X``, ``silent``, ``outage`` and ``crash MESSAGE``."""
 
@@ -74,7 +82,8 @@ class Lines:
         self._schedule = schedule
         self.counts: Counter[CallKey] = Counter()
 
-    async def execute(self, program: Program) -> Execution:
+    async def execute(self, program: Program, host: ToolHost) -> Execution:
+        del host
         self.counts[program.key] += 1
         await give_way(self._schedule)
         word, _, rest = program.code.partition(" ")

@@ -123,6 +123,7 @@ def running_stack(
     ports = _free_ports(SERVICES)
     defaults = {
         "ASTROLABE_SANDBOX_URL": f"http://127.0.0.1:{ports['sandbox']}",
+        "ASTROLABE_PLANNER_URL": f"http://127.0.0.1:{ports['planner']}",
         "ASTROLABE_HEARTBEAT_SECONDS": "0.3",
         "ASTROLABE_LEASE_SECONDS": "1.5",
         "ASTROLABE_RELAY_INTERVAL_SECONDS": "0.2",

@@ -8,15 +8,28 @@ from codetree.engine.exploration import Exploration, PromptPool, PromptVariant
 from codetree.engine.journal import MemoryJournal
 from codetree.engine.outcome import EpisodeResult, StopReason
 from codetree.engine.policy import PolicyKind, TreePolicy, code_actions, many_programs, one_program
-from codetree.engine.ports import LLM, Executor, ExecutorError, Journal, LLMError, LLMErrorKind
+from codetree.engine.ports import (
+    LLM,
+    Executor,
+    ExecutorError,
+    Journal,
+    LLMError,
+    LLMErrorKind,
+    LLMFailure,
+    Services,
+    ToolFailedError,
+    ToolHost,
+)
 from codetree.engine.replay import NobodyExecutor, NobodyLLM, Replay
 from codetree.engine.spec import EpisodeSpec
 from codetree.engine.tree import Node, NodeStatus
 from codetree.engine.values import (
+    Ask,
     CallKey,
     Execution,
     ExecutionStatus,
     Function,
+    Hosted,
     LLMCall,
     LLMReply,
     Message,
@@ -25,6 +38,7 @@ from codetree.engine.values import (
     Program,
     TokenUsage,
     Tool,
+    ToolOutcome,
     Usage,
 )
 from codetree.engine.vote import DecidedBy, Vote
@@ -33,6 +47,7 @@ __all__ = [
     "LLM",
     "AnswerFormat",
     "AnswerType",
+    "Ask",
     "CallKey",
     "DecidedBy",
     "EpisodeResult",
@@ -45,10 +60,12 @@ __all__ = [
     "ExecutorError",
     "Exploration",
     "Function",
+    "Hosted",
     "Journal",
     "LLMCall",
     "LLMError",
     "LLMErrorKind",
+    "LLMFailure",
     "LLMReply",
     "Limits",
     "MemoryJournal",
@@ -64,9 +81,13 @@ __all__ = [
     "PromptPool",
     "PromptVariant",
     "Replay",
+    "Services",
     "StopReason",
     "TokenUsage",
     "Tool",
+    "ToolFailedError",
+    "ToolHost",
+    "ToolOutcome",
     "TreePolicy",
     "Usage",
     "Vote",

@@ -5,12 +5,13 @@ Parallel branches would otherwise each see money left and overshoot together.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pydantic.dataclasses import dataclass
 
-from codetree.engine.values import LLMCall, Message, Price, Usage
+from codetree.engine.values import LLMCall, LLMReply, Message, Price, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +52,18 @@ def worst_case(call: LLMCall, price: Price | None, *, extra_input_bytes: int = 0
     return Usage(1, programs, input_tokens, call.max_output_tokens, money)
 
 
+def reply_cost(reply: LLMReply, price: Price | None) -> Usage:
+    """What a reply cost."""
+    used = reply.usage
+    money = None if price is None else price.money_usd(used.input_tokens, used.output_tokens)
+    return Usage(1, 0, used.input_tokens, used.output_tokens, money, used.estimated)
+
+
+def failure_cost(call: LLMCall, price: Price | None, *, may_be_billed: bool) -> Usage:
+    """What a call without a reply is charged: its worst case when the endpoint may have billed it."""
+    return replace(worst_case(call, price), estimated=True) if may_be_billed else Usage(llm_calls=1)
+
+
 class Ledger:
     """What is spent and what is promised: together within the limits, as long as reservations are worst cases."""
 
@@ -66,6 +79,10 @@ class Ledger:
         if refused is None:
             self.reserved = self.reserved + wanted
         return refused
+
+    def exchange(self, wanted: Usage, actual: Usage) -> None:
+        """Replace the one reservation of ``wanted`` by what was used of it; it stays reserved until all are settled."""
+        self.reserved = self.reserved - wanted + actual
 
     def settle(self, actual: Usage) -> None:
         """Replace every open reservation by what was really used."""

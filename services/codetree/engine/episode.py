@@ -17,6 +17,7 @@ from codetree.engine.grow import Grower, Seedling
 from codetree.engine.journal import MemoryJournal
 from codetree.engine.outcome import EpisodeResult, StopReason, best_attempt, natural_stop
 from codetree.engine.prompts import PROMPT_VERSION
+from codetree.engine.toolbox import NoServices, Toolbox
 from codetree.engine.tree import Node, NodeStatus, breadth_first, layer_of, parent_of
 from codetree.engine.values import CallKey, Usage
 from codetree.engine.vote import count_votes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from codetree.engine.ports import LLM, Executor, Journal
+    from codetree.engine.ports import LLM, Executor, Journal, Services
     from codetree.engine.replay import Replay
     from codetree.engine.spec import EpisodeSpec
 
@@ -40,18 +41,24 @@ async def run_episode(
     elapsed_seconds: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     replay: Replay | None = None,
+    services: Services | None = None,
 ) -> EpisodeResult:
     """Run ``spec`` to its end, resuming what ``journal`` remembers of it.
 
     ``elapsed_seconds`` is what earlier attempts used of ``limits.wall_seconds``. Outages of a model or of the executor
     are part of the result (``stop_reason``); cancellation and whatever the journal raises propagate as they are.
-    ``replay``: the episode is one that ended before; the clock and the outages are its own.
+    ``replay``: the episode is one that ended before; the clock and the outages are its own. ``services`` stand behind
+    the hosted functions of its tools.
     """
-    episode = _Episode(Grower(spec, llm, executor, journal or MemoryJournal(), replay=replay), clock, elapsed_seconds)
+    journal, ledger = journal or MemoryJournal(), Ledger(spec.limits)
+    toolbox = Toolbox(spec, llm, services or NoServices(), journal, ledger)
+    episode = _Episode(Grower(spec, llm, executor, journal, toolbox, replay=replay), ledger, clock, elapsed_seconds)
     try:
         return await episode.run()
     except BaseExceptionGroup as group:
         raise _first(group) from group
+    finally:
+        await toolbox.aclose()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -63,13 +70,13 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class _Episode:
-    def __init__(self, grower: Grower, clock: Callable[[], float], elapsed_seconds: float) -> None:
+    def __init__(self, grower: Grower, ledger: Ledger, clock: Callable[[], float], elapsed_seconds: float) -> None:
         self._grower = grower
         self._spec = grower.spec
         self._journal = grower.journal
         self._clock = clock
         self._started = clock() - elapsed_seconds
-        self._ledger = Ledger(grower.spec.limits)
+        self._ledger = ledger
         self._nodes: dict[str, Node] = {}
         self._first_with: dict[str, str] = {}
 
@@ -188,6 +195,8 @@ class _Episode:
             cost = self._grower.first_turn_cost(seedling)
             if seedling.may_repair:
                 cost = cost + self._grower.repair_cost(seedling)
+            for turn in (1, 2):
+                cost = cost + await self._grower.toolbox.close(CallKey(seedling.path, turn))
             node = replace(
                 self._nodes[seedling.path],
                 status=NodeStatus.ABANDONED,

@@ -15,6 +15,7 @@ class EventType(StrEnum):
     PROMPTS_READY = "prompts.ready"
     LAYER_STARTED = "layer.started"
     NODE_GENERATED = "node.generated"
+    TOOL_CALLED = "tool.called"
     NODE_FINISHED = "node.finished"
     BUDGET_UPDATED = "budget.updated"
     VOTE_UPDATED = "vote.updated"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from codetree.engine.budget import worst_case
+from codetree.engine.budget import failure_cost, reply_cost, worst_case
 from codetree.engine.exploration import (
     SEED,
     PromptPool,
@@ -14,7 +14,6 @@ from codetree.engine.exploration import (
     builtin_prompts,
     evolved_variant,
 )
-from codetree.engine.grow import failure_cost, reply_cost
 from codetree.engine.policy import PolicyKind
 from codetree.engine.ports import LLMError
 from codetree.engine.prompts import evolution
@@ -57,9 +56,9 @@ async def fill_pool(grower: Grower, ledger: Ledger, remaining_seconds: float | N
 async def _evolve(grower: Grower, call: LLMCall) -> tuple[PromptVariant, Usage]:
     price = grower.spec.models[0].price
     try:
-        reply = await grower.reply(call)
+        reply = await grower.reply(call, price)
     except LLMError as error:
-        return evolved_variant(call.key.turn, ""), failure_cost(call, price, error)
+        return evolved_variant(call.key.turn, ""), failure_cost(call, price, may_be_billed=error.may_be_billed)
     return evolved_variant(call.key.turn, reply.text), reply_cost(reply, price)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from codetree.engine.budget import worst_case
+from codetree.engine.budget import failure_cost, reply_cost, worst_case
 from codetree.engine.events import Event, EventType
 from codetree.engine.exploration import Prompts
 from codetree.engine.fingerprint import fingerprint
 from codetree.engine.parsing import parse_reply
 from codetree.engine.policy import PolicyKind
-from codetree.engine.ports import ExecutorError, LLMError
+from codetree.engine.ports import ExecutorError, LLMError, LLMFailure
 from codetree.engine.prompts import opening, repair, repair_bytes_bound
 from codetree.engine.runs import SharedRuns
 from codetree.engine.tree import Node, NodeStatus
-from codetree.engine.values import CallKey, LLMCall, LLMReply, Program, Usage
+from codetree.engine.values import CallKey, LLMCall, LLMReply, Program, Step, Usage
 from codetree.engine.verdict import judge
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from codetree.engine.ports import LLM, Executor, Journal
     from codetree.engine.replay import Replay
     from codetree.engine.spec import EpisodeSpec
+    from codetree.engine.toolbox import Toolbox
     from codetree.engine.values import Execution, Message, Price
 
 _MAX_TURNS = 2
@@ -40,12 +41,13 @@ class Seedling:
 
 @dataclass(frozen=True, slots=True)
 class Grower:
-    """Grows nodes of one episode through the ports. Nodes may grow concurrently; all they share is ``runs``."""
+    """Grows nodes of one episode through the ports. They may grow concurrently; they share ``runs`` and ``toolbox``."""
 
     spec: EpisodeSpec
     llm: LLM
     executor: Executor
     journal: Journal
+    toolbox: Toolbox
     prompts: Prompts = field(default_factory=Prompts)
     runs: SharedRuns = field(default_factory=SharedRuns)
     replay: Replay | None = None
@@ -89,13 +91,13 @@ class Grower:
         for turn in range(1, turns + 1):
             call = self._call(seedling.path, turn, messages)
             try:
-                reply = await self.reply(call)
+                reply = await self.reply(call, self.spec.model_for(seedling.path).price)
             except LLMError as error:
                 return self._without_reply(node, call, error)
             parsed = parse_reply(reply.text, cut_off=reply.finish_reason == "length")
             node = self._with_reply(node, reply, parsed.thought)
             if parsed.code is not None:
-                shared = self.spec.policy.deduplicate and self.spec.programs_are_pure
+                shared = self.spec.policy.deduplicate and all(tool.is_pure for tool in self.spec.tools)
                 mark = fingerprint(parsed.code) if shared else None
                 return replace(node, status=NodeStatus.GENERATED, code=parsed.code, error=None, fingerprint=mark)
             problem = parsed.problem or "it holds no program"
@@ -108,14 +110,19 @@ class Grower:
         try:
             execution = await self._execution(node, program)
         except ExecutorError as error:
-            return replace(node, status=NodeStatus.EXECUTOR_ERROR, error=str(error))
-        ran = replace(node, usage=node.usage + Usage(programs=1))
+            usage = node.usage + await self.toolbox.close(program.key)
+            return replace(node, status=NodeStatus.EXECUTOR_ERROR, error=str(error), usage=usage)
+        ran = replace(node, usage=node.usage + Usage(programs=1) + execution.tool_usage)
         is_step = self.spec.policy.kind is PolicyKind.CODEACT
         return judge(ran, execution, self.spec.answer_format, is_step=is_step)
 
     def _program(self, node: Node, seedling: Seedling) -> Program:
         is_step = self.spec.policy.kind is PolicyKind.CODEACT
-        ran = [step.code for step in seedling.ancestors if step.execution is not None and step.code is not None]
+        ran = [
+            Step(CallKey(step.path, step.turns), step.code)
+            for step in seedling.ancestors
+            if step.execution is not None and step.code is not None
+        ]
         return Program(
             key=CallKey(node.path, node.turns),
             code=node.code or "",
@@ -133,17 +140,29 @@ class Grower:
         if execution is None:
             await self.journal.node_changed(node)
             await self.journal.emit(_event(EventType.NODE_GENERATED, node))
-            execution = await self.runs.run(node.fingerprint, lambda: self.executor.execute(program))
+            execution = await self.runs.run(node.fingerprint, lambda: self._executed(program))
             await self.journal.record_execution(program.key, execution)
         self.runs.remember(node.fingerprint, execution)
         return execution
 
-    async def reply(self, call: LLMCall) -> LLMReply:
-        """The recorded reply, or a new one that is recorded. Raises ``LLMError``."""
-        reply = await self.journal.recall_reply(call.key)
-        if reply is None:
+    async def _executed(self, program: Program) -> Execution:
+        execution = await self.executor.execute(program, self.toolbox)
+        return replace(execution, tool_usage=await self.toolbox.close(program.key))
+
+    async def reply(self, call: LLMCall, price: Price | None) -> LLMReply:
+        """The recorded reply, or a new one that is recorded, as is the lack of one. Raises ``LLMError``."""
+        known = await self.journal.recall_reply(call.key)
+        if isinstance(known, LLMFailure):
+            raise known.error()
+        if known is not None:
+            return known
+        try:
             reply = await self.llm.complete(call)
-            await self.journal.record_reply(call.key, reply)
+        except LLMError as error:
+            cost = failure_cost(call, price, may_be_billed=error.may_be_billed)
+            await self.journal.record_reply(call.key, LLMFailure.of(error), cost)
+            raise
+        await self.journal.record_reply(call.key, reply, reply_cost(reply, price))
         return reply
 
     def _call(self, path: str, turn: int, messages: tuple[Message, ...]) -> LLMCall:
@@ -169,21 +188,10 @@ class Grower:
         )
 
     def _without_reply(self, node: Node, call: LLMCall, error: LLMError) -> Node:
-        used = failure_cost(call, self.spec.model_for(node.path).price, error)
+        price = self.spec.model_for(node.path).price
+        used = failure_cost(call, price, may_be_billed=error.may_be_billed)
         message, usage = f"{error.kind.value}: {error}", node.usage + used
         return replace(node, status=NodeStatus.MODEL_ERROR, error=message, turns=node.turns + 1, usage=usage)
-
-
-def reply_cost(reply: LLMReply, price: Price | None) -> Usage:
-    """What a reply cost."""
-    used = reply.usage
-    money = None if price is None else price.money_usd(used.input_tokens, used.output_tokens)
-    return Usage(1, 0, used.input_tokens, used.output_tokens, money, used.estimated)
-
-
-def failure_cost(call: LLMCall, price: Price | None, error: LLMError) -> Usage:
-    """What a call without a reply is charged: its worst case when the endpoint may have billed it."""
-    return replace(worst_case(call, price), estimated=True) if error.may_be_billed else Usage(llm_calls=1)
 
 
 def _event(kind: EventType, node: Node) -> Event:

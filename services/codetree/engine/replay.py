@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from codetree.engine.outcome import EpisodeResult
+    from codetree.engine.ports import ToolHost
     from codetree.engine.tree import Node
     from codetree.engine.values import Execution, LLMCall, LLMReply, Program
 
@@ -55,5 +56,6 @@ class NobodyLLM:
 class NobodyExecutor:
     """The executor of a strict replay."""
 
-    async def execute(self, program: Program) -> Execution:
+    async def execute(self, program: Program, host: ToolHost) -> Execution:
+        del host
         raise ExecutorError(f"no execution is recorded for node {program.key.path}, turn {program.key.turn}")

@@ -37,11 +37,6 @@ class EpisodeSpec:
         if self.limits.money_usd is not None and unpriced:
             raise ValueError(f"limits.money_usd can't be kept: no price is known for {', '.join(unpriced)}")
 
-    @property
-    def programs_are_pure(self) -> bool:
-        """Whether running an equal program again can only give the same: not when the host calls tools for it."""
-        return all(tool.endpoint is None for tool in self.tools)
-
     def model_for(self, path: str) -> ModelSpec:
         """Model exploration: siblings, and a parent and its children, take the models in turn, by weight."""
         if not self.policy.exploration.models:
@@ -58,5 +53,6 @@ class EpisodeSpec:
         """A sampling seed of its own for every call, so that siblings differ and a rerun asks the same."""
         if self.seed is None:
             return None
-        digest = hashlib.sha256(f"{self.seed}/{key.path}/{key.turn}".encode()).digest()
+        name = f"{self.seed}/{key.path}/{key.turn}" + (f"/{key.tool}" if key.tool else "")
+        digest = hashlib.sha256(name.encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1

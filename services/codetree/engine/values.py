@@ -12,10 +12,14 @@ from pydantic.dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CallKey:
-    """Names one model turn, and the program that came of it, within an episode: the key of record and resume."""
+    """Names one model turn, and the program that came of it, within an episode: the key of record and resume.
+
+    ``tool`` names a call of a hosted function by that program.
+    """
 
     path: str
     turn: int
+    tool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +117,52 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Hosted:
+    """A function that the episode's own host carries out; ``parameters`` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: dict[str, JsonValue]
+    timeout_seconds: float = 60.0
+    max_calls: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """How a program may ask a model: which one of the pool (none: its first), and how long its reply may be."""
+
+    model: str | None = None
+    max_output_tokens: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
-    """Python source, loaded before the program inside the jail; or, with an ``endpoint``, a function the host calls."""
+    """Functions for programs. Python source, loaded before the program inside the jail; or functions outside of it.
+
+    With an ``endpoint`` there is one function, called at its URL. ``hosted`` ones are carried out by the episode's host
+    and recorded; with ``ask`` they ask a model, within the episode's budget.
+    """
 
     name: str
     description: str
     source: str
     functions: tuple[Function, ...] = ()
     endpoint: Endpoint | None = None
+    hosted: tuple[Hosted, ...] = ()
+    ask: Ask | None = None
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the same call can only give the same."""
+        return self.endpoint is None and not self.hosted
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Code that ran earlier in a session."""
+
+    key: CallKey
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,40 +178,7 @@ class Program:
     tools: tuple[Tool, ...] = ()
     wall_seconds: float = 30.0
     session: str | None = None
-    history: tuple[str, ...] = ()
-
-
-class ExecutionStatus(StrEnum):
-    """How the process ended. An executor that could not run the program raises ``ExecutorError`` instead."""
-
-    OK = "ok"
-    ERROR = "error"
-    TIMEOUT = "timeout"
-    MEMORY_EXCEEDED = "memory_exceeded"
-    OUTPUT_EXCEEDED = "output_exceeded"
-    KILLED = "killed"
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """The outcome of one program. ``result_given`` tells an answer of JSON null from no answer.
-
-    ``reason`` is the executor's sentence on a status that is not ``ok``; ``signal`` is a name such as SIGSEGV.
-    """
-
-    status: ExecutionStatus
-    reason: str | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    stdout: str = ""
-    stderr: str = ""
-    stdout_truncated: bool = False
-    stderr_truncated: bool = False
-    result_given: bool = False
-    result: JsonValue = None
-    wall_ms: float = 0.0
-    cpu_ms: float = 0.0
-    max_rss_bytes: int | None = None
+    history: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,3 +206,51 @@ class Usage:
             money_usd=None if unknown else (self.money_usd or 0.0) + (other.money_usd or 0.0),
             estimated=self.estimated or other.estimated,
         )
+
+    def __sub__(self, other: Usage) -> Usage:
+        money_usd = None if other.money_usd is None else -other.money_usd
+        return self + Usage(-other.llm_calls, -other.programs, -other.input_tokens, -other.output_tokens, money_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """How a call of a hosted function ended: with a result, or with the ``error`` the program was told."""
+
+    result: JsonValue = None
+    error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+class ExecutionStatus(StrEnum):
+    """How the process ended. An executor that could not run the program raises ``ExecutorError`` instead."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    MEMORY_EXCEEDED = "memory_exceeded"
+    OUTPUT_EXCEEDED = "output_exceeded"
+    KILLED = "killed"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The outcome of one program. ``result_given`` tells an answer of JSON null from no answer.
+
+    ``reason`` is the executor's sentence on a status that is not ``ok``; ``signal`` is a name such as SIGSEGV.
+    ``tool_usage`` is what the program spent on models it asked.
+    """
+
+    status: ExecutionStatus
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    stdout: str = ""
+    stderr: str = ""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    result_given: bool = False
+    result: JsonValue = None
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    max_rss_bytes: int | None = None
+    tool_usage: Usage = field(default_factory=Usage)

@@ -24,9 +24,9 @@ class OfflineProvider:
     async def complete(self, call: LLMCall) -> LLMReply:
         """The recorded reply. Raises ``LLMError`` where the recording has none."""
         turns = self._recording.replies.get(call.key.path, [])
-        if call.key.turn > len(turns):
-            name = self._recording.name
-            message = f"recording {name!r} has no reply for node {call.key.path}, turn {call.key.turn}"
+        if call.key.turn > len(turns) or call.key.tool:
+            name, whose = self._recording.name, " to a program" if call.key.tool else ""
+            message = f"recording {name!r} has no reply{whose} for node {call.key.path}, turn {call.key.turn}"
             raise LLMError(LLMErrorKind.RECORDING_MISS, message)
         recorded = turns[call.key.turn - 1]
         return LLMReply(

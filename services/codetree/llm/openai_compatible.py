@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NODE_HEADER = "X-Astrolabe-Node"
 TURN_HEADER = "X-Astrolabe-Turn"
+TOOL_HEADER = "X-Astrolabe-Tool"
 _MAX_REPLY_BYTES = 4 * 1024 * 1024
 _MAX_MESSAGE_CHARACTERS = 500
 _AUTHENTICATION = frozenset({401, 403})
@@ -114,6 +115,8 @@ class OpenAICompatible:
 
     async def _post(self, call: LLMCall, request: dict[str, JsonValue]) -> tuple[httpx.Response, bytes]:
         headers = {NODE_HEADER: call.key.path, TURN_HEADER: str(call.key.turn)}
+        if call.key.tool:
+            headers[TOOL_HEADER] = call.key.tool
         if self._api_key is not None:
             headers["Authorization"] = f"Bearer {self._api_key.get_secret_value()}"
         async with self._client.stream("POST", self._url, json=request, headers=headers) as response:

@@ -21,6 +21,7 @@ from codetree.engine.answers import DEFAULT_TOLERANCE
 from codetree.engine.values import Endpoint, Tool
 from codetree.schemas.base import Name, Request, Text, without_nul
 from codetree.schemas.policies import PolicyRequest, TreePolicyRequest
+from codetree.tools.builtin import llm_tool, planner_tool
 from codetree.tools.http import http_tool
 from codetree.tools.python_source import ToolSourceError, python_tool
 
@@ -83,15 +84,64 @@ class HttpToolRequest(Request):
         return http_tool(self.name, self.description, endpoint)
 
 
-def _kind(tool: object) -> str:
-    has_url = "url" in tool if isinstance(tool, dict) else isinstance(tool, HttpToolRequest)
-    return "http" if has_url else "python"
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(without_nul)]
+
+
+class LLMToolRequest(Request):
+    """`ask_llm(prompt)` for programs: a model of the episode's pool, paid from the episode's limits."""
+
+    builtin: Literal["llm"]
+    model: ModelName | None = Field(default=None, description="one of `models`; null: the first")
+    max_output_tokens: int = Field(default=1024, ge=1, le=32_768)
+    max_calls: int = Field(default=20, ge=1, le=100, description="of one program")
+
+    @property
+    def name(self) -> str:
+        return self.builtin
+
+    def to_tool(self) -> Tool:
+        """The engine's tool."""
+        return llm_tool(self.model, self.max_output_tokens, self.max_calls)
+
+
+class PlannerToolRequest(Request):
+    """`plan`, `estimate` and `catalog` of the planner for programs; your key needs the scope plans:write as well."""
+
+    builtin: Literal["planner"]
+    max_calls: int = Field(default=20, ge=1, le=100, description="of each function, of one program")
+
+    @property
+    def name(self) -> str:
+        return self.builtin
+
+    def to_tool(self) -> Tool:
+        """The engine's tool."""
+        return planner_tool(self.max_calls)
+
+
+_KINDS: dict[type, str] = {HttpToolRequest: "http", LLMToolRequest: "llm", PlannerToolRequest: "planner"}
+
+
+def _kind(tool: object) -> str | None:
+    if not isinstance(tool, dict):
+        return _KINDS.get(type(tool), "python")
+    if "builtin" in tool:
+        return tool["builtin"] if tool["builtin"] in {"llm", "planner"} else None
+    return "http" if "url" in tool else "python"
 
 
 AnyToolRequest = Annotated[
-    Annotated[ToolRequest, Tag("python")] | Annotated[HttpToolRequest, Tag("http")], Discriminator(_kind)
+    Annotated[ToolRequest, Tag("python")]
+    | Annotated[HttpToolRequest, Tag("http")]
+    | Annotated[LLMToolRequest, Tag("llm")]
+    | Annotated[PlannerToolRequest, Tag("planner")],
+    Discriminator(
+        _kind,
+        custom_error_type="builtin_tool",
+        custom_error_message="`builtin` must be `llm` or `planner`",
+        custom_error_context={"remedy": "name one of them, or send `source` or `url`"},
+    ),
 ]
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(without_nul)]
 
 
 class LimitsRequest(Request):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from fastapi import FastAPI
 
 _SHUTDOWN_SECONDS = 10
@@ -14,13 +16,20 @@ _SHUTDOWN_SECONDS = 10
 
 def serve(app: FastAPI, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight get ``10`` seconds to end."""
-    config = uvicorn.Config(
+    uvicorn.Server(_config(app, host=host, port=port)).run()
+
+
+async def serve_on(app: FastAPI, listening: socket) -> None:
+    """Serve on a socket that listens, until cancelled. Signals are taken on the main thread only."""
+    await uvicorn.Server(_config(app)).serve(sockets=[listening])
+
+
+def _config(app: FastAPI, **where: Any) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        **where,
     )
-    uvicorn.Server(config).run()

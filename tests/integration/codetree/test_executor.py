@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from tests.support.episodes import NobodyAsks
 from tests.support.scripted_http import Answer, Asked, ScriptedServer
 
 from codetree.engine import CallKey, Execution, ExecutionStatus, ExecutorError, Program
@@ -34,7 +35,7 @@ def program(code: str, wall_seconds: float = 10.0) -> Program:
 
 async def really(url: str, code: str, wall_seconds: float = 10.0) -> Execution:
     async with SandboxExecutor(url) as executor:
-        return await executor.execute(program(code, wall_seconds))
+        return await executor.execute(program(code, wall_seconds), NobodyAsks())
 
 
 async def test_an_answer_comes_back(sandbox_url: str) -> None:
@@ -81,7 +82,7 @@ def answers(*given: Answer) -> Callable[[Asked], Answer]:
 
 async def scripted(server: ScriptedServer, sleeps: Sleeps | None = None, **options: Any) -> Execution:
     async with SandboxExecutor(server.url, sleep=sleeps or Sleeps(), max_attempts=3, **options) as executor:
-        return await executor.execute(program("final_answer(1)"))
+        return await executor.execute(program("final_answer(1)"), NobodyAsks())
 
 
 async def test_the_contract() -> None:

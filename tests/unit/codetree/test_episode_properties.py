@@ -118,10 +118,10 @@ class Mortal(MemoryJournal):
             if self._left == 0:
                 raise WorkerKilled
 
-    async def record_reply(self, key: CallKey, reply: Any) -> None:
+    async def record_reply(self, key: CallKey, reply: Any, cost: Any) -> None:
         assert key not in self.replies, "paid twice"
         self._die(before=True)
-        await super().record_reply(key, reply)
+        await super().record_reply(key, reply, cost)
         self._die(before=False)
 
     async def record_execution(self, key: CallKey, execution: Any) -> None:

@@ -27,6 +27,7 @@ from codetree.engine import (
     PromptPool,
     Replay,
     StopReason,
+    ToolHost,
     TreePolicy,
     code_actions,
     run_episode,
@@ -97,9 +98,9 @@ def test_a_codeact_episode_runs_its_steps_in_one_session(steps: int) -> None:
     seen = []
 
     class Watching(Lines):
-        async def execute(self, program: Program) -> Execution:
-            seen.append((program.session, program.history))
-            return await super().execute(program)
+        async def execute(self, program: Program, host: ToolHost) -> Execution:
+            seen.append((program.session, tuple(step.code for step in program.history)))
+            return await super().execute(program, host)
 
     replies = Replies(lambda path, _: written("silent" if path.count(".") < steps - 1 else "answer 7"))
     result = asyncio.run(run_episode(spec(policy=code_actions(4)), llm=replies, executor=Watching()))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,15 +11,17 @@ from tests.support.episodes import Lines, Replies, by_chance, spec
 
 from codetree.codec import (
     dump_execution,
+    dump_failure,
     dump_node,
     dump_reply,
     dump_result,
     load_execution,
+    load_failure,
     load_node,
     load_reply,
     load_result,
 )
-from codetree.engine import EpisodeResult, MemoryJournal, run_episode
+from codetree.engine import EpisodeResult, LLMFailure, LLMReply, MemoryJournal, run_episode
 from codetree.schemas import SolveRequest, SolveResult
 
 
@@ -117,6 +120,12 @@ def test_a_result_is_shown_whole() -> None:
     assert shown["usage"]["tokens"] == result.usage.tokens
 
 
+def _through_storage(reply: LLMReply | LLMFailure, stored: Callable[[dict[str, Any]], dict[str, Any]]) -> object:
+    if isinstance(reply, LLMFailure):
+        return load_failure(stored(dump_failure(reply)))
+    return load_reply(stored(dump_reply(reply)))
+
+
 def test_everything_stored_comes_back_equal() -> None:
     result, journal = episode()
     through = TypeAdapter(dict[str, Any])
@@ -126,6 +135,21 @@ def test_everything_stored_comes_back_equal() -> None:
 
     assert load_result(stored(dump_result(result))) == result
     assert [load_node(stored(dump_node(node))) for node in result.nodes] == list(result.nodes)
-    assert {key: load_reply(stored(dump_reply(reply))) for key, reply in journal.replies.items()} == journal.replies
+    for reply in journal.replies.values():
+        assert _through_storage(reply, stored) == reply
     executions = {key: load_execution(stored(dump_execution(each))) for key, each in journal.executions.items()}
     assert executions == journal.executions
+
+
+def test_builtin_tools_are_named_and_their_settings_checked() -> None:
+    request = SolveRequest.model_validate({"task": "x", "tools": [{"builtin": "llm"}, {"builtin": "planner"}]})
+    functions = [function.name for tool in request.tools for function in tool.to_tool().hosted]
+    assert functions == ["ask_llm", "plan", "estimate", "catalog"]
+    assert SolveRequest.model_validate_json(request.model_dump_json()) == request
+    ((field, message, remedy),) = errors_of({"task": "x", "tools": [{"builtin": "shell"}]})
+    assert (field, message) == ("tools.0", "`builtin` must be `llm` or `planner`")
+    assert remedy
+    ((field, *_),) = errors_of({"task": "x", "tools": [{"builtin": "llm", "max_output_tokens": 0}]})
+    assert field == "tools.0.llm.max_output_tokens"
+    twice = errors_of({"task": "x", "tools": [{"builtin": "llm"}, {"builtin": "llm"}]})
+    assert "used twice" in twice[0][1]
