@@ -24,11 +24,11 @@ class JobUsage(Base):
     """Tokens and US dollars a job spent on one day. An unknown price counts as nothing."""
 
     __tablename__ = "job_usage"
-    __table_args__ = (Index("ix_job_usage_owner_day", "owner", "day"), {"schema": "kit"})
+    __table_args__ = (Index("ix_job_usage_api_key_day", "api_key", "day"), {"schema": "kit"})
 
     job_id: Mapped[UUID] = mapped_column(ForeignKey("kit.jobs.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True, server_default=TODAY)
-    owner: Mapped[str]
+    api_key: Mapped[str | None]
     tokens: Mapped[int] = mapped_column(BigInteger)
     money_usd: Mapped[float]
 
@@ -43,8 +43,8 @@ class Spent:
 
 def add_usage(session: Session, job_id: UUID, tokens: int, money_usd: float) -> None:
     """Count what a job has just spent, in the transaction that records what it was spent on."""
-    row = select(Job.id, Job.owner, literal(tokens), literal(money_usd)).where(Job.id == job_id)
-    statement = insert(JobUsage).from_select(["job_id", "owner", "tokens", "money_usd"], row)
+    row = select(Job.id, Job.api_key, literal(tokens), literal(money_usd)).where(Job.id == job_id)
+    statement = insert(JobUsage).from_select(["job_id", "api_key", "tokens", "money_usd"], row)
     sums = {
         "tokens": JobUsage.tokens + statement.excluded.tokens,
         "money_usd": JobUsage.money_usd + statement.excluded.money_usd,
@@ -63,10 +63,10 @@ def settle_usage(session: Session, job_id: UUID, tokens: int, money_usd: float) 
         add_usage(session, job_id, *missing)
 
 
-def spent_today(session: Session, owner: str) -> Spent:
-    """What the owner's jobs have spent since midnight UTC."""
+def spent_today(session: Session, api_key: str) -> Spent:
+    """What the jobs under the key have spent since midnight UTC."""
     sums = select(func.coalesce(func.sum(JobUsage.tokens), 0), func.coalesce(func.sum(JobUsage.money_usd), 0.0)).where(
-        JobUsage.owner == owner, JobUsage.day == TODAY
+        JobUsage.api_key == api_key, JobUsage.day == TODAY
     )
     tokens, money_usd = session.execute(sums).one()
     return Spent(int(tokens), float(money_usd))

@@ -149,12 +149,12 @@ async def _disconnected(request: Request) -> None:
 
 
 def _is_at(url: str, origin: str) -> bool:
-    """Whether ``url`` lies at ``origin``; an origin without a port means any port."""
+    """Whether ``url`` lies at ``origin``; an origin without a port means any port, and the host ``*`` any host."""
     try:
         asked, allowed = httpx.URL(url), httpx.URL(origin)
     except httpx.InvalidURL:
         return False
-    if asked.userinfo or not asked.host or (asked.scheme, asked.host) != (allowed.scheme, allowed.host):
+    if asked.userinfo or not asked.host or asked.scheme != allowed.scheme or allowed.host not in {"*", asked.host}:
         return False
     any_port = allowed.port is None and not origin.rstrip("/").endswith((":80", ":443"))
     return any_port or asked.port == allowed.port

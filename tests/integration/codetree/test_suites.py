@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.support.episodes import NobodyAsks
 
 from codetree.engine import CallKey, Program
 from codetree.evaluate.score import tolerant
@@ -19,7 +20,7 @@ WORKSHOP = Path(__file__).resolve().parents[3] / "examples" / "suites" / "worksh
 async def solved(suite: Suite, task: SuiteTask, executor: SandboxExecutor, gate: asyncio.Semaphore) -> bool:
     tools = tuple(python_tool(tool.name, tool.description, tool.source) for tool in suite.tools(task))
     async with gate:
-        execution = await executor.execute(Program(CallKey("1", 1), task.solution or "", tools))
+        execution = await executor.execute(Program(CallKey("1", 1), task.solution or "", tools), NobodyAsks())
     return execution.result_given and tolerant(task, execution.result)
 
 

@@ -15,6 +15,8 @@ OURS = sorted(name for name, service in COMPOSE.items() if "build" in service)
 STORES = sorted(set(COMPOSE) - set(OURS))
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
 SANDBOX = "astrolabe-sandbox"
+ADDRESSES = {"ASTROLABE_SANDBOX_URL", "ASTROLABE_TOOL_GATEWAY_URL", "ASTROLABE_SANDBOX_TOOL_ORIGINS"}
+"""Those that differ where every pod has an address of its own."""
 
 
 def documents(name: str) -> list[dict[str, Any]]:
@@ -66,7 +68,7 @@ def environment(name: str) -> dict[str, str]:
     for variable in container(name).get("env", []):
         if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
             values[variable["name"]] = named("Secret", namespace)[reference["name"]]["stringData"][reference["key"]]
-        else:
+        elif "value" in variable:
             values[variable["name"]] = variable["value"]
     return values
 
@@ -102,7 +104,7 @@ def test_image_and_command_are_those_of_the_compose_file(name: str) -> None:
 def test_variables_are_those_of_the_compose_file(name: str) -> None:
     given, expected = environment(name), COMPOSE[name]["environment"]
     assert given.keys() == expected.keys()
-    fixed = {key: value for key, value in expected.items() if "$" not in value and key != "ASTROLABE_SANDBOX_URL"}
+    fixed = {key: str(value) for key, value in expected.items() if "$" not in str(value) and key not in ADDRESSES}
     assert fixed == {key: given[key] for key in fixed}
 
 
@@ -166,9 +168,15 @@ def test_nothing_is_open_unless_it_is_listed(name: str) -> None:
     assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in closed
 
 
-def test_the_sandbox_can_reach_nothing_and_answers_only_episodes_and_prometheus() -> None:
+def test_the_sandbox_can_reach_only_the_gateway_of_episodes_and_answers_only_them_and_prometheus() -> None:
     policies = [policy["spec"] for policy in POLICIES if applies(policy, "sandbox")]
-    assert all("egress" not in spec for spec in policies)
+    [way_out] = [rule for spec in policies for rule in spec.get("egress", [])]
+    port = int(environment("codetree-worker")["ASTROLABE_CODETREE_WORKER_PORT"])
+    assert way_out["ports"] == [{"port": port}]
+    assert environment("sandbox")["ASTROLABE_SANDBOX_TOOL_ORIGINS"] == f'["http://*:{port}"]'
+    [gateway] = way_out["to"]
+    reached = [name for name in OURS if selects(gateway["podSelector"], labels(name))]
+    assert reached == ["codetree-worker"]
     [rule] = [rule for spec in policies for rule in spec.get("ingress", [])]
     assert rule["ports"] == [{"port": 8003}]
     callers = [peer["podSelector"] for peer in rule["from"]]

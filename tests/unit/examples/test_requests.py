@@ -22,7 +22,13 @@ def lines(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "schema"), [("plan.json", PlanRequest), ("estimate.json", EstimateRequest), ("solve.json", SolveRequest)]
+    ("name", "schema"),
+    [
+        ("plan.json", PlanRequest),
+        ("estimate.json", EstimateRequest),
+        ("solve.json", SolveRequest),
+        ("solve-with-planner.json", SolveRequest),
+    ],
 )
 def test_requests_are_accepted(name: str, schema: type[Any]) -> None:
     schema.model_validate_json((EXAMPLES / name).read_bytes())

@@ -122,6 +122,9 @@ async def test_what_breaks_the_protocol_ends_the_connection(written: bytes) -> N
         ("http://[::1]:5/x", "http://[::1]", True),
         ("http://", "http://127.0.0.1", False),
         ("http://tools:9100/a", "http://tools:9100/", True),
+        ("http://10.1.2.3:8004/tools", "http://*:8004", True),
+        ("http://10.1.2.3:8003/tools", "http://*:8004", False),
+        ("https://10.1.2.3:8004/tools", "http://*:8004", False),
     ],
 )
 def test_origins(url: str, origin: str, *, allowed: bool) -> None:
