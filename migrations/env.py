@@ -15,6 +15,7 @@ MODEL_MODULES = (
     "kit.audit",
     "kit.auth",
     "kit.jobs.models",
+    "kit.totals",
     "kit.usage",
     "kit.webhooks.models",
     "planner.models",

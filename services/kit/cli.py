@@ -1,11 +1,14 @@
-"""The commands that belong to no service: migrations and the relay."""
+"""The commands that belong to no service: migrations, the relay, the courier, and pruning."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import typer
 
-from kit import log, migrate, relay
-from kit.settings import DatabaseSettings, JobSettings, load_settings
+from kit import log, migrate, relay, retention
+from kit.db import make_engine
+from kit.settings import DatabaseSettings, JobSettings, RetentionSettings, load_settings
 from kit.webhooks import courier
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -25,6 +28,18 @@ def run_relay() -> None:
     settings = load_settings(JobSettings)
     log.configure(settings, "relay")
     relay.serve(settings)
+
+
+@app.command("prune")
+def run_pruning() -> None:
+    """Remove what is older than the settings keep; the relay does so from time to time."""
+    settings = load_settings(RetentionSettings)
+    engine = make_engine(settings.database_url.get_secret_value(), pool_size=1)
+    removed: Counter[str] = Counter()
+    for what, rows in retention.pass_over(engine, settings):
+        removed[what] += rows
+    engine.dispose()
+    typer.echo(", ".join(f"{rows} {what}" for what, rows in removed.items()) + " removed")
 
 
 @app.command("courier")

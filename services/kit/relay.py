@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from kit import batches
+from kit import batches, retention
 from kit.db import make_engine, transaction
 from kit.jobs import transitions
 from kit.jobs.models import Job
@@ -24,6 +24,7 @@ from kit.log import get_logger
 from kit.queue import make_celery, task_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from celery import Celery
@@ -51,6 +52,8 @@ class Relay:
     broker: redis.Redis = field(init=False)
     epoch: str | None = None
     next_lost_check: float = 0.0
+    pruning: Iterator[tuple[str, int]] | None = None
+    next_pruning: float = 0.0
     backlog: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -92,6 +95,7 @@ class Relay:
             services = waiting_services(session)
         for service in services:
             self._publish(service)
+        self._prune_some()
 
     def _wait(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
@@ -137,6 +141,19 @@ class Relay:
                 if self.broker.llen(task_name(service)) == 0:
                     rung = ring_again(session, Job.service == service)
                     logger.warning("messages were lost, rang again", waiting_service=service, jobs=rung)
+
+    def _prune_some(self) -> None:
+        """One chunk of a pass over what is too old: doorbells do not wait for the whole."""
+        if self.pruning is None:
+            if time.monotonic() < self.next_pruning:
+                return
+            self.next_pruning = time.monotonic() + self.settings.prune_interval_seconds
+            self.pruning = retention.pass_over(self.engine, self.settings)
+        what, rows = next(self.pruning, ("", 0))
+        if rows:
+            logger.info("pruned", what=what, rows=rows)
+        if not what:
+            self.pruning = None
 
     def close(self) -> None:
         """Give back the connections."""

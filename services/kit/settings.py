@@ -50,7 +50,18 @@ class RateSettings(DatabaseSettings):
     _rates_are_rates = field_validator("rate_limit", "rate_limit_without_key")(valid_rate)
 
 
-class JobSettings(RateSettings):
+class RetentionSettings(DatabaseSettings):
+    """How long what has ended is kept, and how often the relay looks for what is too old."""
+
+    keep_jobs_days: PositiveInt = 90
+    keep_events_days: PositiveInt = 30
+    keep_deliveries_days: PositiveInt = 30
+    keep_idempotency_keys_days: PositiveInt = 7
+    keep_audit_days: PositiveInt = 365
+    prune_interval_seconds: PositiveFloat = 3600.0
+
+
+class JobSettings(RateSettings, RetentionSettings):
     """The job life cycle. heartbeat < lease < hard time limit < visibility timeout: checked, never hoped for."""
 
     redis_url: SecretStr

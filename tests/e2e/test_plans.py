@@ -167,7 +167,7 @@ def test_metrics_tell_of_the_queue_and_the_cache(planner: httpx.Client) -> None:
     assert 'astrolabe_jobs{service="planner",status="running"} 0.0' in metrics
     assert 'astrolabe_oldest_queued_job_seconds{service="planner"} 0.0' in metrics
     values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
-    assert float(values['astrolabe_jobs{service="planner",status="succeeded"}']) >= 2
+    assert float(values['astrolabe_jobs_ended_total{outcome="succeeded",service="planner"}']) >= 2
     assert float(values['astrolabe_job_attempts_total{outcome="succeeded",service="planner"}']) >= 1
     assert float(values['astrolabe_plan_cache_total{outcome="hit"}']) >= 1
     assert float(values['astrolabe_lease_expiries_total{service="planner"}']) >= 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from kit.jobs.models import Job
 from kit.problems import FieldError, Problem, invalid_request
@@ -39,33 +39,6 @@ def get(session: Session, service: str, owner: str, job_id: UUID) -> Job:
     if job is None:
         raise Problem(404, "not-found", "Not found", f"There is no job {job_id}; list your jobs to find its id.")
     return job
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What the job table says of one state: jobs, attempts at them, leases that ran out, the oldest one's age."""
-
-    status: str
-    jobs: int
-    attempts: int
-    lease_expiries: int
-    oldest_seconds: float
-
-
-def tally(session: Session, service: str) -> list[Tally]:
-    """The service's jobs by state."""
-    query = (
-        select(
-            Job.status,
-            func.count(),
-            func.sum(Job.attempt),
-            func.sum(Job.lease_expiries),
-            func.extract("epoch", func.now() - func.min(Job.created_at)),
-        )
-        .where(Job.service == service)
-        .group_by(Job.status)
-    )
-    return [Tally(row[0], row[1], row[2], row[3], float(row[4])) for row in session.execute(query)]
 
 
 def page(session: Session, chosen: JobFilter, cursor: str | None, limit: int) -> tuple[Sequence[Job], str | None]:

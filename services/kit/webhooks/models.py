@@ -12,6 +12,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from kit.db import Base
 
+DELIVERY_STATES = ("pending", "delivered", "failed")
+
 
 class WebhookSecret(Base):
     """What an owner's deliveries are signed with. After a rotation both secrets sign until the old one expires."""

@@ -168,6 +168,6 @@ def test_panels_say_what_they_show_and_do_not_overlap() -> None:
 
 def test_every_declared_metric_of_jobs_and_models_is_shown() -> None:
     shown = set().union(*(series_of(query) for query in QUERIES))
-    for section in ("jobs", "planner", "sandbox"):
+    for section in ("jobs", "gate", "planner", "sandbox"):
         for name in load(PROMETHEUS / "metrics.yml")[section]:
             assert any(series.startswith(name) for series in shown), name
