@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.catalog.calibrations import DEFAULT_STACK, Calibration, base_calibration, calibration_for
-from planner.engine.cost.pipeline import pipeline_times
-from planner.engine.cost.price import assemble
-from planner.engine.cost.step import step_times
+from planner.engine.cost.price import price
 from planner.engine.plan import estimate_problem
 from planner.engine.pricing import estimate_strategy
+from planner.engine.space import Pairs
 from planner.engine.space.codec import encode
 
 if TYPE_CHECKING:
     from planner.engine import Estimate, HomogeneousCluster, ModelSpec, Strategy, Workload
     from planner.engine.problem import Problem
-
-_FIRST = np.zeros(1, np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,8 @@ class PricedRun:
         """Return predicted seconds per iteration."""
         problem = self.problem(calibration)
         layouts, options = self._layouts, self._options
-        pipeline = pipeline_times(problem, layouts, options)
-        pricer = assemble(problem, layouts, options, pipeline, step_times(problem, layouts, options))
-        return float(pricer.seconds(_FIRST, _FIRST, _FIRST)[0, 0])
+        pricer = price(problem, layouts, options, Pairs.only(options))
+        return float(pricer.seconds(np.zeros(1, np.intp), 0).item())
 
     def estimate(self, calibration: Calibration | None = None) -> Estimate:
         """Return the whole estimate, memory and breakdown included."""

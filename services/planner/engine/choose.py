@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from planner.engine.types import Bools, Floats, Ints
 
 _FIRST_PAIRS = 64
-_CELLS_PER_BLOCK = 1 << 18
+_CELLS_PER_BLOCK = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The k best points, ascending by time, ties by layout, work and state index. Parallel arrays."""
+    """Points, ascending by time, ties by layout, work and state index. Parallel arrays."""
 
     seconds: Floats
     layout: Ints
@@ -29,16 +29,23 @@ class Best:
     def __len__(self) -> int:
         return len(self.seconds)
 
-    def merge(self, other: Best, limit: int) -> Best:
-        """Return the best `limit` points of both."""
-        joined = (
+    def take(self, rows: Ints) -> Best:
+        """Return the chosen rows."""
+        return Best(self.seconds[rows], self.layout[rows], self.work[rows], self.state[rows])
+
+    def joined(self, other: Best) -> Best:
+        """Return the points of both, in no order."""
+        return Best(
             np.concatenate([self.seconds, other.seconds]),
             np.concatenate([self.layout, other.layout]),
             np.concatenate([self.work, other.work]),
             np.concatenate([self.state, other.state]),
         )
-        order = np.lexsort((joined[3], joined[2], joined[1], joined[0]))[:limit]
-        return Best(*(column[order] for column in joined))
+
+    def merge(self, other: Best, limit: int) -> Best:
+        """Return the best `limit` points of both."""
+        both = self.joined(other)
+        return both.take(np.lexsort((both.state, both.work, both.layout, both.seconds))[:limit])
 
     @classmethod
     def empty(cls) -> Best:
@@ -48,38 +55,87 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True)
-class Feasible:
-    """Which points stand.
+class Points:
+    """Points that stand: pairs of a layout and a work option, ascending, each with some of the state options.
 
-    `pairs` (layouts, work) says where a state option is left, `points(layout, work)` which, shape (n, state).
+    `stands(pairs, sharding)` says which: (offload shares, reduce overlaps, gather overlaps, pairs). `bounds` are lower
+    bounds of each pair's time over all of them.
     """
 
-    pairs: Bools
-    points: Callable[[Ints, Ints], Bools]
+    pricer: Pricer
+    layout: Ints
+    work: Ints
+    bounds: Floats
+    state_shape: tuple[int, ...]
+    stands: Callable[[Ints, int], Bools]
+
+    def best(self, pairs: Ints, bar: float, limit: int) -> tuple[Best, int]:
+        """Return at least the `limit` best points of `pairs` no slower than `bar`, in no order, and how many stand."""
+        found, priced = Best.empty(), 0
+        for sharding in range(self.state_shape[0]):
+            stands = self.stands(pairs, sharding)
+            count = int(np.count_nonzero(stands))
+            if not count:
+                continue
+            priced += count
+            seconds = self.pricer.seconds(pairs, sharding)
+            share, reduce, gather, pair = _smallest(seconds, stands, bar, limit)
+            state = np.ravel_multi_index((np.full_like(share, sharding), share, reduce, gather), self.state_shape)
+            one = Best(seconds[share, reduce, gather, pair], self.layout[pairs[pair]], self.work[pairs[pair]], state)
+            found = found.joined(one)
+        return found, priced
+
+    def best_of_each(self, pairs: Ints) -> Best:
+        """Return each of `pairs` with its best state option."""
+        least, state = np.full(len(pairs), np.inf), np.zeros(len(pairs), np.int64)
+        per_sharding = int(np.prod(self.state_shape[1:]))
+        for sharding in range(self.state_shape[0]):
+            stands = self.stands(pairs, sharding)
+            if not stands.any():
+                continue
+            seconds = np.where(stands, self.pricer.seconds(pairs, sharding), np.inf).reshape(per_sharding, -1)
+            option = seconds.argmin(axis=0)
+            of_option = seconds[option, np.arange(len(pairs))]
+            better = of_option < least
+            least, state = np.where(better, of_option, least), np.where(better, sharding * per_sharding + option, state)
+        return Best(least, self.layout[pairs], self.work[pairs], state)
 
 
-def choose(pricer: Pricer, feasible: Feasible, bar: float, limit: int, *, exhaustive: bool) -> tuple[Best, int]:
-    """Return the best `limit` points no slower than `bar`, and how many were priced.
+def choose(points: Points, best: Best, limit: int, *, exhaustive: bool) -> tuple[Best, int]:
+    """Return `best` with the best of `points` merged in, at most `limit`, and how many were priced.
 
     Pairs are taken by ascending lower bound; once the bound passes the k-th best time no later pair can enter, so
     stopping there loses nothing (ties included: equal bounds are still priced).
     """
-    layout, work = (index.astype(np.int32) for index in np.nonzero(feasible.pairs))
-    bounds = pricer.bounds()[layout, work]
-    if not exhaustive:
-        worth = bounds <= bar
-        layout, work, bounds = layout[worth], work[worth], bounds[worth]
-    order = np.lexsort((work, layout, bounds))
-    layout, work, bounds = layout[order], work[order], bounds[order]
-    best, priced = Best.empty(), 0
-    states = pricer.fixed.shape[1]
-    for block in _blocks(len(layout), states):
-        if not exhaustive and len(best) >= limit and bounds[block.start] > best.seconds[-1]:
-            break
-        rows, columns = layout[block], work[block]
-        found, count = _price_block(pricer, feasible.points(rows, columns), rows, columns, limit)
+    bounds = points.bounds
+    order = np.arange(len(bounds)) if exhaustive else np.argsort(bounds, kind="stable")
+    priced, states = 0, int(np.prod(points.state_shape[1:]))
+    for block in _blocks(len(order), states):
+        pairs, bar = order[block], best.seconds[-1] if len(best) >= limit else np.inf
+        if not exhaustive:
+            if bounds[pairs[0]] > bar:
+                break
+            pairs = pairs[bounds[pairs] <= bar]
+        found, count = points.best(pairs, bar, limit)
         best, priced = best.merge(found, limit), priced + count
     return best, priced
+
+
+def best_per_layout(points: Points) -> Best:
+    """Return the best point of every layout, ascending by layout."""
+    layout, bounds = points.layout, points.bounds
+    leading = _leading(layout, np.lexsort((bounds, layout)))
+    first = points.best_of_each(leading)
+    bar = np.full(int(layout.max(initial=-1)) + 1, np.inf)
+    bar[first.layout] = first.seconds
+    found = points.best_of_each(np.flatnonzero(bounds <= bar[layout]))
+    return found.take(_leading(found.layout, np.lexsort((found.state, found.work, found.seconds, found.layout))))
+
+
+def _leading(layout: Ints, order: Ints) -> Ints:
+    """Return the first row of each layout in `order`."""
+    rows: Ints = order[np.flatnonzero(np.diff(layout[order], prepend=-1))]
+    return rows
 
 
 def _blocks(pairs: int, states: int) -> Iterator[slice]:
@@ -90,20 +146,10 @@ def _blocks(pairs: int, states: int) -> Iterator[slice]:
         start, size = start + size, max(_CELLS_PER_BLOCK // states, 1)
 
 
-def _price_block(pricer: Pricer, stands: Bools, layout: Ints, work: Ints, limit: int) -> tuple[Best, int]:
-    state = np.flatnonzero(stands.any(axis=0)).astype(np.int32)
-    stands = stands[:, state]
-    seconds = np.where(stands, pricer.seconds(layout, work, state), np.inf).ravel()
-    keep = _smallest(seconds, limit)
-    pair, option = np.divmod(keep, max(len(state), 1))
-    found = Best(seconds[keep], layout[pair], work[pair], state[option])
-    return Best.empty().merge(found, limit), int(np.count_nonzero(stands))
-
-
-def _smallest(seconds: Floats, limit: int) -> Ints:
-    """Return the indices of at least the `limit` smallest finite values, all ties of the last included."""
-    finite = np.isfinite(seconds)
-    if np.count_nonzero(finite) > limit:
-        bar = np.partition(seconds, limit - 1)[limit - 1]
-        finite &= seconds <= bar
-    return np.flatnonzero(finite).astype(np.int64)
+def _smallest(seconds: Floats, stands: Bools, bar: float, limit: int) -> tuple[Ints, ...]:
+    """Return where at least the `limit` smallest standing values up to `bar` are, all ties of the last included."""
+    kept = np.less_equal(seconds, bar)
+    kept &= stands
+    if np.count_nonzero(kept) > limit:
+        kept &= seconds <= np.partition(seconds[kept], limit - 1)[limit - 1]
+    return np.nonzero(kept)

@@ -3,114 +3,120 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from planner.engine.chunk import Chunk
-from planner.engine.memory import StageMemory, needed_offload, stage_memory
-from planner.engine.rules.fields import AXES
-from planner.engine.space.options import MEMORY_STATE_AXES, MEMORY_WORK_AXES, WORK_AXES
-from planner.engine.stages import candidate_stages
+from planner.engine.fitting import Fitting, fitting, memory_columns
+from planner.engine.grouping import group_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planner.engine.problem import Problem
     from planner.engine.rules import Admission
+    from planner.engine.rules.admission import AdmittedOptions
     from planner.engine.space import Options
-    from planner.engine.types import Floats, Ints
+    from planner.engine.types import Bools, Floats, Ints
 
-_ROWS_PER_BLOCK = 1024
+_CELLS_PER_BLOCK = 1 << 17
 _PAIRS_PER_CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Fitting:
-    """Points that fit, and by how many bytes the nearest misses when none does."""
+class Count:
+    """Points that fit, by how many bytes the nearest misses when none does, and which layouts have one."""
 
     points: int
     least_over: float | None
+    has_room: Bools
 
 
-def count_fitting(problem: Problem, admission: Admission) -> Fitting:
+def count_fitting(problem: Problem, admission: Admission) -> Count:
     """Count the admitted points whose every stage fits."""
-    if any(min(axes - {0}) <= WORK_AXES < max(axes) for axes in admission.masks if axes - {0}):
+    if admission.tied:
         return _count_tied(problem, admission)
-    work = _weights(admission, range(1, 1 + WORK_AXES), MEMORY_WORK_AXES)
-    state = _weights(admission, range(1 + WORK_AXES, AXES), MEMORY_STATE_AXES)
-    total, least = 0, np.inf
-    for rows in _alike(work.kind, state.kind):
-        weights = work.counts[work.kind[rows]], state.counts[state.kind[rows]]
-        fitting, over = _count_rows(problem, admission, weights, rows)
-        total, least = total + fitting, min(least, over)
-    return Fitting(total, float(least) if not total and np.isfinite(least) else None)
+    options, layouts = admission.grid.options, admission.grid.layouts
+    weights = _Weights.of(admission)
+    total, least, has_room = 0, np.inf, np.zeros(len(layouts), np.bool_)
+    for rows, columns, shardings in weights.runs():
+        fit = fitting(problem, layouts.take(rows), options, columns, shardings)
+        each = weights.count(fit, rows)
+        has_room[rows] = each > 0
+        total += int(each.sum())
+        least = least if total else min(least, weights.least_over(fit, rows, options))
+    return Count(total, float(least) if not total and np.isfinite(least) else None, has_room)
 
 
-def _count_tied(problem: Problem, admission: Admission) -> Fitting:
+def _count_tied(problem: Problem, admission: Admission) -> Count:
     """Rules that tie work to state options leave no shortcut: look at every pair."""
-    total, least = 0, np.inf
-    for start in range(0, len(admission.grid.layouts), _PAIRS_PER_CHUNK):
-        rows = np.arange(start, min(start + _PAIRS_PER_CHUNK, len(admission.grid.layouts)))
+    layouts = len(admission.grid.layouts)
+    total, least, has_room = 0, np.inf, np.zeros(layouts, np.bool_)
+    for start in range(0, layouts, _PAIRS_PER_CHUNK):
+        rows = np.arange(start, min(start + _PAIRS_PER_CHUNK, layouts))
         chunk = Chunk(problem, admission, rows)
-        total += chunk.count()
+        each = chunk.count()
+        has_room[rows] = each > 0
+        total += int(each.sum())
         least = least if total else min(least, chunk.least_over())
-    return Fitting(total, float(least) if not total and np.isfinite(least) else None)
+    return Count(total, float(least) if not total and np.isfinite(least) else None, has_room)
 
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """How many points stand at each value of some axes, (kinds of layouts, values), and every layout's kind."""
+    """How many points stand behind each cell that memory tells apart.
 
-    counts: Floats
-    kind: Ints
-
-
-def _weights(admission: Admission, axes: range, kept: tuple[int, ...]) -> _Weights:
-    mask, kind = admission.kinds(axes)
-    shape = tuple(admission.grid.shape[axis] if axis in axes else 1 for axis in range(1, AXES))
-    whole = np.broadcast_to(mask, (mask.shape[0], *shape))
-    counts = np.count_nonzero(whole, axis=tuple(axis for axis in axes if axis not in kept))
-    return _Weights(np.asarray(counts, np.float64).reshape(len(counts), -1), kind)
-
-
-def _alike(work: Ints, state: Ints) -> Iterator[Ints]:
-    """Yield runs of layouts, those that admit the same options side by side, so that few cells go to waste."""
-    order = np.lexsort((work, state))
-    for start in range(0, len(order), _ROWS_PER_BLOCK):
-        yield order[start : start + _ROWS_PER_BLOCK]
-
-
-def _count_rows(
-    problem: Problem, admission: Admission, weights: tuple[Floats, Floats], rows: Ints
-) -> tuple[int, float]:
-    options = admission.grid.options
-    kept = np.flatnonzero(weights[0].any(axis=0))
-    work = weights[0][:, kept]
-    layouts = admission.grid.layouts.take(rows)
-    memory = stage_memory(problem, layouts, options, candidate_stages(problem.architecture, layouts))
-    needed = needed_offload(problem, memory, kept)
-    state = weights[1].reshape(len(rows), len(options.sharding), len(options.optimizer_offload))
-    enough = np.searchsorted(options.optimizer_offload, needed)
-    per_pair = np.take_along_axis(_from_share_on(state), enough.transpose(0, 2, 1), axis=2)
-    fitting = int(np.sum(per_pair * work[:, None, :], dtype=np.float64))
-    return fitting, np.inf if fitting else _least_over(memory, options, needed, (work, state))
-
-
-def _from_share_on(state: Floats) -> Floats:
-    """Return how many state options stand from each offload share on, and 0 past the last.
-
-    Shape (layouts, shardings, shares + 1).
+    `work`: (work kinds, memory columns). `from_share_on`: state options from each offload share on, 0 past the last,
+    (state kinds, shardings, shares + 1).
     """
-    totals = np.cumsum(state[..., ::-1], axis=2)[..., ::-1]
-    return np.concatenate([totals, np.zeros((*totals.shape[:2], 1))], axis=2)
 
+    admitted: AdmittedOptions
+    work: Floats
+    from_share_on: Floats
+    shape: tuple[int, ...]
 
-def _least_over(memory: StageMemory, options: Options, needed: Floats, weights: tuple[Floats, Floats]) -> float:
-    """Return the bytes the nearest admitted point is over: the optimizer share still missing, of the fullest stage."""
-    work, state = weights
-    most = np.where(state > 0, options.optimizer_offload, -np.inf).max(axis=2)
-    missing = needed - most[:, None, :]
-    over = missing * memory.state.optimizer.max(axis=1)[:, None, :]
-    standing = (work > 0)[:, :, None] & np.isfinite(most)[:, None, :]
-    return float(np.min(over, where=standing, initial=np.inf))
+    @classmethod
+    def of(cls, admission: Admission) -> Self:
+        """Count what is admitted."""
+        admitted, options = admission.options, admission.grid.options
+        work = memory_columns(options, admitted.work).astype(np.float64)
+        state = admitted.state.sum(axis=(3, 4), dtype=np.float64)
+        totals = np.cumsum(state[..., ::-1], axis=2)[..., ::-1]
+        from_share_on = np.concatenate([totals, np.zeros((*totals.shape[:2], 1))], axis=2)
+        shape = (len(options.sequence_parallel), len(options.recomputes), len(options.activation_offload))
+        return cls(admitted, work, from_share_on, shape)
+
+    def runs(self) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """Yield runs of layouts that admit much the same, and the columns and shardings at which any of them stands.
+
+        Told apart by sequence parallel, offload and sharding: what halves the cells.
+        """
+        stands = (self.work > 0).reshape(len(self.work), *self.shape).any(axis=2).reshape(len(self.work), -1)
+        shards = self.from_share_on[..., 0] > 0
+        work, state = self.admitted.work_kind, self.admitted.state_kind
+        _, kind = group_rows(np.concatenate([stands[work], shards[state]], axis=1))
+        order = np.argsort(kind, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(kind[order])) + 1):
+            columns = np.flatnonzero(self.work[np.unique(work[rows])].any(axis=0))
+            shardings = np.flatnonzero(shards[np.unique(state[rows])].any(axis=0))
+            if len(columns) and len(shardings):
+                size = max(_CELLS_PER_BLOCK // (len(columns) * len(shardings)), 1)
+                yield from ((rows[at : at + size], columns, shardings) for at in range(0, len(rows), size))
+
+    def count(self, fit: Fitting, rows: Ints) -> Floats:
+        """Return the points that fit beside each of `rows`."""
+        work, state = self.work[:, fit.columns][self.admitted.work_kind[rows]], self.admitted.state_kind[rows]
+        counts, past = np.zeros(len(rows)), self.from_share_on.shape[2]
+        for index, sharding in enumerate(fit.shardings):
+            table = self.from_share_on[:, sharding].ravel()
+            counts += np.einsum("lc,lc->l", table[fit.enough[:, :, index] + past * state[:, None]], work)
+        return counts
+
+    def least_over(self, fit: Fitting, rows: Ints, options: Options) -> float:
+        """Return the bytes the nearest point is over: the optimizer share still missing, of the fullest stage."""
+        shares = np.append(options.optimizer_offload, -np.inf)
+        most = shares[self.admitted.most_share[self.admitted.state_kind[rows]][:, fit.shardings]][:, None]
+        standing = (self.work[:, fit.columns][self.admitted.work_kind[rows]] > 0)[:, :, None] & np.isfinite(most)
+        over = (fit.needed - most) * fit.memory.state.optimizer.max(axis=1)[:, None, :]
+        return float(np.min(over, where=standing, initial=np.inf))

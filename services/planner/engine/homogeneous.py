@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planner.engine.inputs import SearchOptions
     from planner.engine.problem import Problem
     from planner.engine.rules import Admission, Rule
+    from planner.engine.types import Ints
 
 _FIRST_RUN = 16
 _LARGEST_RUN = 512
@@ -81,11 +82,9 @@ def find(
     admission = admit(Grid(problem, layouts, options), [*BUILTIN_RULES, *rules])
     kept = admission.grid.layouts
     progress("rules", axes.size, axes.size, "layouts")
-    fitting = count_fitting(problem, admission)
+    count = count_fitting(problem, admission)
     progress("memory", len(kept), len(kept), "layouts")
-    best, left, evaluated = (
-        _cheapest(problem, admission, search, progress, patience) if fitting.points else (Best.empty(), np.inf, 0)
-    )
+    best, left, evaluated = _cheapest(problem, admission, np.flatnonzero(count.has_room), search, progress, patience)
     progress("price", len(kept), len(kept), "layouts")
     return Found(
         problem=problem,
@@ -96,22 +95,29 @@ def find(
         left=left,
         enumerated=enumerated,
         after_rules=admission.admitted,
-        after_memory=fitting.points,
+        after_memory=count.points,
         evaluated=evaluated,
-        least_over=fitting.least_over,
+        least_over=count.least_over,
         dropped=admission.dropped,
     )
 
 
 def _cheapest(
-    problem: Problem, admission: Admission, search: SearchOptions, progress: Progress, patience: Patience
+    problem: Problem,
+    admission: Admission,
+    roomy: Ints,
+    search: SearchOptions,
+    progress: Progress,
+    patience: Patience,
 ) -> tuple[Best, float, int]:
-    """Take layouts by ascending lower bound, in growing runs, until the bound passes the k-th best time.
+    """Take the `roomy` layouts by ascending lower bound, in growing runs, until the bound passes the k-th best time.
 
     The first run sets the bar; what it leaves standing is bounded again with the step's floor before it is priced.
     Returns the best, the least bound among what was left out, and how many were priced.
     """
-    layouts, options = admission.grid.layouts, admission.grid.options
+    if not len(roomy):
+        return Best.empty(), np.inf, 0
+    options, layouts = admission.grid.options, admission.grid.layouts.take(roomy)
     bounds = layout_bounds(problem, layouts, options)
     order = np.argsort(bounds, kind="stable")
     best, left, evaluated = Best.empty(), np.inf, 0
@@ -131,7 +137,7 @@ def _cheapest(
             left = min(left, float(tighter.min(where=tighter > bar, initial=np.inf)))
             rows = rows[tighter <= bar]
         if len(rows):
-            best, priced = Chunk(problem, admission, rows).choose(best, search)
+            best, priced = Chunk(problem, admission, roomy[rows]).choose(best, search)
             evaluated += priced
         position, size = position + size, min(2 * size, _LARGEST_RUN)
     return best, left, evaluated

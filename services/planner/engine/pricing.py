@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.engine.cost.pipeline import PipelineTimes, pipeline_times
-from planner.engine.cost.price import Pricer, assemble
+from planner.engine.cost.price import Pricer
 from planner.engine.cost.step import StepTimes, step_times
 from planner.engine.explain import memory_reasons, rule_reasons
 from planner.engine.memory import stage_memory
 from planner.engine.outputs import Breakdown, Estimate, Memory, StageMemory
+from planner.engine.space import Pairs
 from planner.engine.space.codec import encode
 from planner.engine.stages import all_stages
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from planner.engine.problem import Problem
     from planner.engine.space import Layouts, Options
 
-_ZERO_INDEX = np.zeros(1, np.intp)
+_FIRST = np.zeros(1, np.intp)
 
 
 def estimate_strategy(
@@ -28,10 +29,11 @@ def estimate_strategy(
 ) -> Estimate:
     """Return the estimate of `strategy`; InvalidRequest when it cannot be laid out on the problem's GPUs."""
     layouts, options = encode(problem, strategy, field=field)
-    pipeline = pipeline_times(problem, layouts, options)
+    pairs = Pairs.only(options)
+    pipeline = pipeline_times(problem, layouts, options, pairs)
     step = step_times(problem, layouts, options)
-    pricer = assemble(problem, layouts, options, pipeline, step)
-    seconds = float(pricer.seconds(_ZERO_INDEX, _ZERO_INDEX, _ZERO_INDEX)[0, 0])
+    pricer = Pricer.of(problem, options, pairs, pipeline, step)
+    seconds = pricer.seconds(_FIRST, 0).item()
     memory = memory_of(problem, layouts, options)
     reasons = rule_reasons(problem, layouts, options) + memory_reasons(problem, strategy, memory)
     rate = problem.batch * problem.sequence / seconds
@@ -51,14 +53,14 @@ def estimate_strategy(
 
 def _breakdown(pipeline: PipelineTimes, step: StepTimes, pricer: Pricer) -> Breakdown:
     """Name the parts of the one point priced; the slowdown by stragglers is spread over all of them."""
-    straggling = float(step.straggling[0])
-    reduce = max(pricer.reduce.item() - pricer.backward.item() * pricer.repeats.item(), pricer.reduce_floor.item())
-    gather = max(pricer.gather.item() - pricer.forward.item() * pricer.repeats.item(), pricer.gather_floor.item())
+    steady, straggling = pipeline.steady_by_cause(), float(step.straggling[0])
+    reduce = pricer.reduce.exposed(_FIRST, 0, pricer.backward).item()
+    gather = pricer.gather.exposed(_FIRST, 0, pricer.forward).item()
     parts = {
-        "compute": pipeline.steady.compute.item() + step.fixed.item(),
-        "tp": pipeline.steady.tp.item(),
-        "cp": pipeline.steady.cp.item(),
-        "ep": pipeline.steady.ep.item(),
+        "compute": steady.compute.item() + step.fixed.item(),
+        "tp": steady.tp.item(),
+        "cp": steady.cp.item(),
+        "ep": steady.ep.item(),
         "pp_bubble": pipeline.bubble.item(),
         "pp_comm": pipeline.transfers.item(),
         "dp": reduce + gather,

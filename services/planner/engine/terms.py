@@ -12,6 +12,7 @@ from planner.engine.cost.pipeline import pipeline_times, stage_seconds
 from planner.engine.cost.step import exposed_share, step_times
 from planner.engine.memory import sharding_ranks, stage_parameters
 from planner.engine.outputs import Term
+from planner.engine.space import Pairs
 from planner.engine.space.codec import encode
 from planner.engine.stages import all_stages
 
@@ -69,15 +70,16 @@ def _layers(problem: Problem, layouts: Layouts, options: Options) -> Iterator[Te
 
 
 def _pipeline(problem: Problem, layouts: Layouts, options: Options) -> Iterator[Term]:
-    stages = stage_seconds(problem, layouts, options)
+    pair = Pairs.only(options)
+    stages = stage_seconds(problem, layouts, options, pair)
     for index, (forward, backward, _) in enumerate(stages):
         yield _term(
             "stage", f"stage {index} forward", forward, "s", "per micro-batch, embedding and loss where they stand"
         )
         yield _term("stage", f"stage {index} backward", backward, "s", "per micro-batch, recomputation included")
-    times = pipeline_times(problem, layouts, options)
+    times = pipeline_times(problem, layouts, options, pair)
     yield _term("pipeline", "micro-batches", layouts.micro_batches[0], "", "K = batch / (data ranks x micro-batch)")
-    yield _term("pipeline", "steady", times.steady.total.item(), "s", "K x the slowest stage")
+    yield _term("pipeline", "steady", times.steady.item(), "s", "K x the slowest stage")
     yield _term(
         "pipeline", "bubble", times.bubble.item(), "s", "(sum of stages - slowest) / chunks, less deferred gradients"
     )
@@ -88,7 +90,8 @@ def _pipeline(problem: Problem, layouts: Layouts, options: Options) -> Iterator[
 
 
 def _step(problem: Problem, layouts: Layouts, options: Options) -> Iterator[Term]:
-    step, times = step_times(problem, layouts, options), pipeline_times(problem, layouts, options)
+    step = step_times(problem, layouts, options)
+    times = pipeline_times(problem, layouts, options, Pairs.only(options))
     window = problem.device.calibration.overlap_window
     parameters = stage_parameters(problem, layouts, all_stages(problem.architecture, layouts))
     ranks, expert_ranks = sharding_ranks(problem, layouts, options)

@@ -10,6 +10,7 @@ import numpy as np
 from planner.engine.cost.collectives import transfer_seconds
 from planner.engine.cost.pipeline import stage_seconds
 from planner.engine.schedule import Operation, StageSeconds, simulate
+from planner.engine.space import Pairs
 from planner.engine.space.codec import encode
 from planner.export.context import CannotExpressError, Export, PlanContext
 
@@ -26,7 +27,7 @@ def trace(context: PlanContext) -> Export:
         raise CannotExpressError("trace", "assignment", context.candidate.gpu, "it is drawn for one GPU type")
     problem, strategy = context.problem(), context.strategy
     layouts, options = encode(problem, strategy)
-    stages = [StageSeconds(*seconds) for seconds in stage_seconds(problem, layouts, options)]
+    stages = [StageSeconds(*seconds) for seconds in stage_seconds(problem, layouts, options, Pairs.only(options))]
     shown = _shown(context, len(stages))
     size = 2.0 * strategy.micro_batch_size * problem.sequence * problem.architecture.hidden_size
     size /= strategy.context_parallel * strategy.tensor_parallel

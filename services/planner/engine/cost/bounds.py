@@ -14,8 +14,8 @@ import numpy as np
 from planner.engine.cost import operators as ops
 from planner.engine.cost.collectives import transfer_seconds
 from planner.engine.cost.layer import layer_times
-from planner.engine.cost.pipeline import layer_shapes
 from planner.engine.cost.price import SAFE
+from planner.engine.cost.stage import layer_shapes
 from planner.engine.cost.step import exposed_share, fixed_seconds, step_times, straggling
 from planner.engine.space.pipelines import SCHEDULES
 from planner.engine.stages import candidate_stages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from planner.engine.cost.step import StepTimes, exposed_share, step_times
 
 if TYPE_CHECKING:
     from planner.engine.problem import Problem
-    from planner.engine.space import Layouts, Options
-    from planner.engine.types import Floats, Ints
+    from planner.engine.space import Layouts, Options, Pairs
+    from planner.engine.types import Bools, Floats, Ints
 
 
 SAFE = 1 - 1e-9
@@ -21,85 +21,88 @@ SAFE = 1 - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Pricer:
-    """Times of layouts with the work axes and the state axes each flattened.
+class Traffic:
+    """Data-parallel traffic of each layout, shape (layouts, shardings): seconds, times a pass can hide it, and shares.
 
-    `pipeline`, `forward`, `backward`: (layouts, work options). The others: (layouts, state options).
+    `shown` is the least share of it that still costs time, per overlap setting.
     """
 
+    seconds: Floats
+    repeats: Floats
+    shown: Floats
+
+    def exposed(self, layout: Ints, sharding: int, window: Floats) -> Floats:
+        """Return what shows of it, shape (overlap settings, pairs).
+
+        r seconds under a window of w show max(r - w, floor): overlapping never hides all of it.
+        """
+        whole = self.seconds[layout, sharding]
+        hidden = whole - window * self.repeats[layout, sharding]
+        exposed: Floats = np.maximum(hidden, self.shown[:, None] * whole)
+        return exposed
+
+
+@dataclass(frozen=True, slots=True)
+class Pricer:
+    """Prices of pairs with any state option.
+
+    `pipeline` and the windows `forward` and `backward`: seconds of each pair. `stepping`: seconds of each layout,
+    (layouts, shardings, offload shares). `straggling`: (layouts,).
+    """
+
+    layout: Ints
     pipeline: Floats
     forward: Floats
     backward: Floats
-    reduce: Floats
-    reduce_floor: Floats
-    gather: Floats
-    gather_floor: Floats
-    repeats: Floats
-    fixed: Floats
+    reduce: Traffic
+    gather: Traffic
+    stepping: Floats
     straggling: Floats
 
-    def bounds(self) -> Floats:
-        """Return a lower bound of the iteration time of each (layout, work option) over all state options."""
-        least = (self.fixed + self.reduce_floor + self.gather_floor).min(axis=1)
-        bounds: Floats = (self.pipeline + least[:, None]) * self.straggling[:, None]
+    def bounds(self, admitted: Bools) -> Floats:
+        """Return a lower bound of the iteration time of each pair over its layout's `admitted` state options.
+
+        `admitted` has shape (layouts, shardings, shares, reduce overlaps, gather overlaps).
+        """
+        least = self.stepping[..., None, None]
+        least = least + (self.reduce.seconds[..., None] * self.reduce.shown)[:, :, None, :, None]
+        least = least + (self.gather.seconds[..., None] * self.gather.shown)[:, :, None, None, :]
+        floor = np.where(admitted, least, np.inf).min(axis=(1, 2, 3, 4))
+        bounds: Floats = (self.pipeline + floor[self.layout]) * self.straggling[self.layout]
         return bounds * SAFE
 
-    def seconds(self, layout: Ints, work: Ints, state: Ints) -> Floats:
-        """Return iteration seconds of each (layout[i], work[i]) with each of `state`, shape (len(layout), len(state)).
+    def seconds(self, pairs: Ints, sharding: int) -> Floats:
+        """Return iteration seconds, shape (offload shares, reduce overlaps, gather overlaps, len(pairs)).
 
-        A reduction of r seconds under a window of w shows max(r - w, floor): overlapping never hides all of it.
+        Pairs stand last, so that every operation runs along them.
         """
-
-        def of_pairs(values: Floats) -> Floats:
-            return values[:, state][layout]
-
-        repeats = of_pairs(self.repeats)
-        shown = of_pairs(self.reduce)
-        shown -= self.backward[layout, work][:, None] * repeats
-        np.maximum(shown, of_pairs(self.reduce_floor), out=shown)
-        gathered = of_pairs(self.gather)
-        gathered -= self.forward[layout, work][:, None] * repeats
-        np.maximum(gathered, of_pairs(self.gather_floor), out=gathered)
-        seconds = self.pipeline[layout, work][:, None] + shown
-        seconds += gathered
-        seconds += of_pairs(self.fixed)
-        seconds *= self.straggling[layout][:, None]
+        layout = self.layout[pairs]
+        straggling = self.straggling[layout]
+        reduced = self.reduce.exposed(layout, sharding, self.backward[pairs])
+        gathered = self.gather.exposed(layout, sharding, self.forward[pairs])
+        whole = (reduced + self.pipeline[pairs])[:, None] + gathered[None]
+        whole *= straggling
+        stepping = self.stepping[layout, sharding].T * straggling
+        seconds: Floats = stepping[:, None, None] + whole
         return seconds
 
+    @classmethod
+    def of(cls, problem: Problem, options: Options, pairs: Pairs, pipeline: PipelineTimes, step: StepTimes) -> Self:
+        """Join the pairs' pipeline and the layouts' step."""
+        window, slow = problem.device.calibration.overlap_window, exposed_share(problem)
+        return cls(
+            layout=pairs.layout,
+            pipeline=pipeline.total,
+            forward=pipeline.first_forward * window,
+            backward=pipeline.last_backward * window,
+            reduce=Traffic(step.reduce, step.repeats, np.where(options.grad_reduce_overlap, slow, 1.0)),
+            gather=Traffic(step.gather, step.repeats, np.where(options.param_gather_overlap, slow, 1.0)),
+            stepping=step.optimizer + step.offload + step.fixed[:, None, None],
+            straggling=step.straggling,
+        )
 
-def price(problem: Problem, layouts: Layouts, options: Options) -> Pricer:
-    """Return the pricer of `layouts`."""
-    return assemble(
-        problem, layouts, options, pipeline_times(problem, layouts, options), step_times(problem, layouts, options)
-    )
 
-
-def assemble(problem: Problem, layouts: Layouts, options: Options, pipeline: PipelineTimes, step: StepTimes) -> Pricer:
-    """Flatten the work axes of `pipeline` and the state axes of `step`."""
-    calibration = problem.device.calibration
-    work = (len(layouts), *options.work_shape)
-    state = (len(layouts), *options.state_shape)
-
-    def flat_work(values: Floats) -> Floats:
-        return np.broadcast_to(values, work).reshape(len(layouts), -1)
-
-    def flat_state(values: Floats) -> Floats:
-        return np.broadcast_to(values, state).reshape(len(layouts), -1)
-
-    reduce_hidden = options.grad_reduce_overlap[:, None]
-    gather_hidden = options.param_gather_overlap
-    reduce, gather = step.reduce[:, :, None, None, None], step.gather[:, :, None, None, None]
-    slow = exposed_share(problem)
-    fixed = (step.optimizer + step.offload)[..., None, None] + step.fixed[:, None, None, None, None]
-    return Pricer(
-        pipeline=flat_work(pipeline.total),
-        forward=flat_work(pipeline.first_forward * calibration.overlap_window),
-        backward=flat_work(pipeline.last_backward * calibration.overlap_window),
-        reduce=flat_state(reduce),
-        reduce_floor=flat_state(np.where(reduce_hidden, slow * reduce, reduce)),
-        gather=flat_state(gather),
-        gather_floor=flat_state(np.where(gather_hidden, slow * gather, gather)),
-        repeats=flat_state(step.repeats[:, :, None, None, None]),
-        fixed=flat_state(fixed),
-        straggling=step.straggling,
-    )
+def price(problem: Problem, layouts: Layouts, options: Options, pairs: Pairs) -> Pricer:
+    """Return the pricer of `pairs`."""
+    pipeline = pipeline_times(problem, layouts, options, pairs)
+    return Pricer.of(problem, options, pairs, pipeline, step_times(problem, layouts, options))

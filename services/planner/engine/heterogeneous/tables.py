@@ -12,7 +12,7 @@ from planner.catalog import GIB
 from planner.engine.cost import operators as ops
 from planner.engine.cost.collectives import transfer_seconds
 from planner.engine.cost.layer import layer_times
-from planner.engine.cost.pipeline import layer_shapes
+from planner.engine.cost.stage import layer_shapes
 from planner.engine.cost.step import StepTimes, step_times_of
 from planner.engine.memory import StageParameters, activation_bytes, stage_parameters, state_bytes
 from planner.engine.memory.state import layer_parameters

@@ -9,19 +9,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from planner.engine.errors import InvalidRequest
 from planner.engine.grouping import group_rows
 from planner.engine.rules.fields import AXES, LAYOUT_AXIS, Grid
+from planner.engine.space.options import WORK_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from planner.engine.rules.builtin import Rule
+    from planner.engine.space import Options
     from planner.engine.types import Bools, Floats, Ints
+
+_WORK = frozenset(range(1, 1 + WORK_AXES))
+_STATE = frozenset(range(1 + WORK_AXES, AXES))
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedOptions:
+    """What masks on work options alone, and on state options alone, left beside each kind of layout.
+
+    `work`: (kinds, work options). `state`: (kinds, shardings, offload shares, reduce overlaps, gather overlaps).
+    `most_share`: greatest offload share index admitted, (state kinds, shardings), -1 where none is.
+    """
+
+    work: Bools
+    work_kind: Ints
+    state: Bools
+    state_kind: Ints
+    most_share: Ints
+
+    @classmethod
+    def of(cls, options: Options, masks: Mapping[frozenset[int], Bools], layouts: int) -> Self:
+        """Combine the masks of each side."""
+        work, work_kind = _by_kind(_within(masks, _WORK), _WORK, layouts)
+        state, state_kind = _by_kind(_within(masks, _STATE), _STATE, layouts)
+        work = np.broadcast_to(work.reshape(work.shape[: 1 + WORK_AXES]), (len(work), *options.work_shape))
+        whole = (len(state), *options.state_shape)
+        state = np.broadcast_to(state.reshape(len(state), *state.shape[1 + WORK_AXES :]), whole)
+        shares = np.arange(len(options.optimizer_offload))[:, None, None]
+        most_share = np.where(state, shares, -1).max(axis=(2, 3, 4))
+        return cls(work.reshape(len(work), -1), work_kind, state, state_kind, most_share)
+
+
+def _within(masks: Mapping[frozenset[int], Bools], axes: frozenset[int]) -> dict[frozenset[int], Bools]:
+    return {tied: mask for tied, mask in masks.items() if tied - {LAYOUT_AXIS} <= axes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +72,12 @@ class Admission:
     masks: dict[frozenset[int], Bools]
     dropped: dict[str, int]
     admitted: int
+    options: AdmittedOptions
+
+    @property
+    def tied(self) -> list[Bools]:
+        """Masks that tie work options to state options, so that neither can be looked at alone."""
+        return [mask for tied, mask in self.masks.items() if min(tied - {LAYOUT_AXIS}) <= WORK_AXES < max(tied)]
 
     def kinds(self, axes: Iterable[int]) -> tuple[Bools, Ints]:
         """Return the masks on the option axes `axes` combined, per kind of layout, and every layout's kind."""
@@ -107,7 +149,8 @@ def admit(grid: Grid, rules: Sequence[Rule]) -> Admission:
         passes = rule.compiled.evaluate(grid)
         if not passes.all():
             dropped[rule.id] += tally.add(axes, passes)
-    return Admission(grid, tally.masks, dropped, tally.standing)
+    left = AdmittedOptions.of(grid.options, tally.masks, len(grid.layouts))
+    return Admission(grid, tally.masks, dropped, tally.standing, left)
 
 
 _MOST_CELLS = 1 << 27

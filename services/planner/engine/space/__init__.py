@@ -9,6 +9,7 @@ factors, so pricing a point is a few additions.
 
 from planner.engine.space.layouts import Axes, Layouts, enumerate_any_count, enumerate_layouts, layout_axes
 from planner.engine.space.options import WORK_AXES, Options, Recompute, options_of
+from planner.engine.space.pairs import Pairs
 from planner.engine.space.share import WHOLE, Share
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Axes",
     "Layouts",
     "Options",
+    "Pairs",
     "Recompute",
     "Share",
     "enumerate_any_count",
