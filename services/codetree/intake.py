@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 from codetree import store
 from codetree.assemble import build_spec
 from codetree.llm.pool import PoolError, resolve_models
-from codetree.schemas import PlannerToolRequest, SolveRequest
+from codetree.schemas import PlannerToolRequest, SolveRequest, StoredRequest
 from codetree.tasks import unusable_models
 from kit.batches import BatchLines
 from kit.jobs import Submission
 from kit.problems import Problem
+from kit.quotas import Spending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,7 @@ def submission_of(body: SolveRequest, caller: Principal, request: Request) -> Su
         owner=caller.owner,
         api_key=caller.key,
         quota=caller.quota,
+        spending=_spending(body),
         spec=body.model_dump(mode="json", exclude=_NOT_THE_TASK),
         max_attempts=settings_of(request).max_attempts,
         labels=body.labels,
@@ -62,6 +64,13 @@ def submission_of(body: SolveRequest, caller: Principal, request: Request) -> Su
         priority=body.priority,
         request_id=request.state.request_id,
     )
+
+
+def _spending(body: SolveRequest) -> Spending | None:
+    """What the episode may spend; a strict replay asks no model."""
+    if isinstance(body, StoredRequest) and body.replay is not None and body.replay.mode == "strict":
+        return None
+    return Spending(body.limits.money_usd, body.limits.tokens)
 
 
 def _parse(request: Request, caller: Principal) -> Parse:

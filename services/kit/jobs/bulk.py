@@ -123,7 +123,8 @@ def _with_room(
         return fresh
     admitted: list[_Row] = []
     for item in fresh:
-        problem = None if item.submission.active_key in finished else room.take()
+        submission = item.submission
+        problem = None if submission.active_key in finished else room.take(submission.spending)
         if problem is None:
             admitted.append(item)
         else:

@@ -88,6 +88,8 @@ class Job(Base):
     idempotency_key: Mapped[str | None]
     request_id: Mapped[str | None]
     webhook_url: Mapped[str | None]
+    money_limit_usd: Mapped[float | None] = mapped_column(comment="what it may spend at most by its own limit")
+    token_limit: Mapped[int | None] = mapped_column(BigInteger, comment="what it may spend at most by its own limit")
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("kit.batches.id", ondelete="SET NULL"))
     batch_seq: Mapped[int | None] = mapped_column(comment="counts the batch's jobs in the order of their ends")

@@ -19,6 +19,7 @@ from kit.jobs.models import Job
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, JobStatus
 from kit.problems import FieldError, Problem
+from kit.quotas import Spending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,8 @@ class Submission:
     webhook_url: str | None = None
     api_key: str | None = None
     quota: Quota = NO_QUOTA
+    spending: Spending | None = None
+    """What it may spend by its own limits; None: it spends nothing."""
     priority: int = DEFAULT_PRIORITY
     batch_id: UUID | None = None
     finished: bool = False
@@ -106,7 +109,7 @@ def admit(session: Session, submission: Submission, is_computed: Callable[[], bo
 def _require_room(session: Session, submission: Submission) -> None:
     """Raise ``Problem`` 429 when the key's quota leaves no room. A request sent again needs none."""
     room = None if submission.finished else quotas.room(session, submission.api_key, submission.quota)
-    problem = room.take() if room else None
+    problem = room.take(submission.spending) if room else None
     if problem is not None and _earlier(session, submission) is None:
         raise quotas.refused(problem)
 
@@ -129,6 +132,8 @@ def job_row(submission: Submission, fingerprint: str) -> dict[str, Any]:
         "webhook_url": submission.webhook_url,
         "priority": submission.priority,
         "batch_id": submission.batch_id,
+        "money_limit_usd": submission.spending.money_usd if submission.spending else None,
+        "token_limit": submission.spending.tokens if submission.spending else None,
         "event_seq": 1,
     }
     if submission.finished:

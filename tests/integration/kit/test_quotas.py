@@ -6,15 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 
 from kit.auth import ApiKey, KeyLimits, Quota, create_key, prefix_of
 from kit.db import transaction
 from kit.jobs import Job, Submission, submit, transitions
 from kit.jobs.bulk import BulkOutcome, submit_many
 from kit.problems import Problem
+from kit.quotas import Spending
+from kit.usage import add_usage
 
 LEASE = timedelta(seconds=30)
 
@@ -127,3 +130,76 @@ def test_a_key_without_a_quota_is_not_held_up(engine: Engine) -> None:
     with transaction(engine) as holder:
         holder.execute(select(ApiKey).where(ApiKey.prefix == key).with_for_update())
         send(engine, request(key, Quota()))
+
+
+def spend(engine: Engine, job_id: UUID, tokens: int, money_usd: float) -> None:
+    with transaction(engine) as session:
+        add_usage(session, job_id, tokens, money_usd)
+
+
+def test_money_is_promised_when_a_job_is_accepted_and_what_it_leaves_is_free_when_it_ends(engine: Engine) -> None:
+    quota = Quota(money_usd_per_day=10)
+    key = key_with(engine, quota)
+    first = send(engine, request(key, quota, spending=Spending(money_usd=6)))
+    with pytest.raises(Problem) as refused:
+        send(engine, request(key, quota, spending=Spending(money_usd=5)))
+    assert refused.value.status == 429
+    assert 1 <= int(refused.value.headers["Retry-After"]) <= 86_400
+    [error] = refused.value.errors
+    assert (error.field, error.value) == ("quota.money_usd_per_day", 6)
+    assert "6 of 10 money_usd are spent or promised today, and this job may spend 5" in error.message
+    assert "midnight UTC" in (error.remedy or "")
+    spend(engine, first.id, tokens=100, money_usd=2)
+    with pytest.raises(Problem):
+        send(engine, request(key, quota, spending=Spending(money_usd=5)))
+    with transaction(engine) as session:
+        transitions.cancel(session, first.id)
+    send(engine, request(key, quota, spending=Spending(money_usd=8)))
+    with pytest.raises(Problem):
+        send(engine, request(key, quota, spending=Spending(money_usd=0.01)))
+
+
+def test_tokens_are_a_quota_of_their_own(engine: Engine) -> None:
+    quota = Quota(tokens_per_day=1000)
+    key = key_with(engine, quota)
+    lines = [request(key, quota, spec={"n": n}, spending=Spending(tokens=400)) for n in range(3)]
+    outcomes = send_many(engine, lines)
+    assert [outcome.created for outcome in outcomes] == [True, True, False]
+    assert outcomes[2].problem is not None
+    assert outcomes[2].problem.errors[0].field == "quota.tokens_per_day"
+
+
+def test_under_a_quota_a_job_has_to_say_what_it_may_spend(engine: Engine) -> None:
+    quota = Quota(money_usd_per_day=10)
+    key = key_with(engine, quota)
+    with pytest.raises(Problem) as refused:
+        send(engine, request(key, quota, spending=Spending()))
+    assert (refused.value.status, refused.value.errors[0].field) == (422, "limits.money_usd")
+    send(engine, request(key, quota))
+
+
+def test_what_was_spent_yesterday_does_not_count_today(engine: Engine) -> None:
+    quota = Quota(money_usd_per_day=10)
+    key = key_with(engine, quota)
+    old = send(engine, request(key, quota, spending=Spending(money_usd=9)))
+    spend(engine, old.id, tokens=100, money_usd=9)
+    with transaction(engine) as session:
+        session.execute(text("UPDATE kit.job_usage SET day = day - 1"))
+    send(engine, request(key, quota, spending=Spending(money_usd=10)))
+
+
+def test_parallel_jobs_do_not_promise_more_than_the_quota_together(engine: Engine) -> None:
+    quota = Quota(money_usd_per_day=1)
+    key = key_with(engine, quota)
+    barrier = Barrier(12)
+
+    def attempt(_: int) -> bool:
+        barrier.wait()
+        try:
+            send(engine, request(key, quota, spending=Spending(money_usd=0.25)))
+        except Problem:
+            return False
+        return True
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sum(pool.map(attempt, range(12))) == 4
