@@ -55,6 +55,7 @@ def sandbox_executor(
     client: httpx.AsyncClient | None = None,
     owner: str | None = None,
     gateway: Gateway | None = None,
+    request_id: str | None = None,
 ) -> SandboxExecutor:
     """The executor that the settings name, for one episode; ``client`` holds the connections it may share.
 
@@ -67,6 +68,7 @@ def sandbox_executor(
         client=client,
         owner=owner,
         gateway=gateway,
+        request_id=request_id,
     )
 
 

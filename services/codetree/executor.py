@@ -35,6 +35,7 @@ _MAX_REPLY_BYTES = 16 * 1024 * 1024
 _QUEUE_SECONDS = 60.0
 _SESSION_TRIES = 2
 OWNER_HEADER = "X-Astrolabe-Owner"
+REQUEST_ID_HEADER = "X-Request-ID"
 
 T = TypeVar("T")
 logger = get_logger(__name__)
@@ -49,7 +50,8 @@ class SandboxExecutor:
 
     Programs have no effect outside their jail, so running one again is safe: hosted functions answer it as before. A
     step in a session that the sandbox lost is run in a new one, after the steps before it. ``owner`` is whom the
-    sandbox shares its capacity out to; ``gateway`` is where it may call hosted functions.
+    sandbox shares its capacity out to; ``gateway`` is where it may call hosted functions; ``request_id`` stands in its
+    logs as in ours.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class SandboxExecutor:
         client: httpx.AsyncClient | None = None,
         owner: str | None = None,
         gateway: Gateway | None = None,
+        request_id: str | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._max_attempts = max_attempts
@@ -69,7 +72,8 @@ class SandboxExecutor:
         headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
         self._own_client = client is None
         self._client = client or patient_client(headers, use_proxies=False)
-        self._headers = {} if owner is None else {OWNER_HEADER: owner}
+        told = {OWNER_HEADER: owner, REQUEST_ID_HEADER: request_id}
+        self._headers = {name: value for name, value in told.items() if value is not None}
         self._gateway = gateway
         self._sessions: dict[str, str] = {}
 

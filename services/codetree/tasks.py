@@ -59,7 +59,9 @@ async def _episode(runtime: Runtime, settings: CodetreeServiceSettings, context:
     except PoolError as error:
         raise unusable_models(error) from error
     name = str(context.job_id)
-    async with sandbox_executor(settings, client=runtime.sandbox, owner=name, gateway=runtime.gateway) as executor:
+    async with sandbox_executor(
+        settings, client=runtime.sandbox, owner=name, gateway=runtime.gateway, request_id=context.request_id
+    ) as executor:
         return await run_episode(
             spec,
             llm=pool,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import httpx
 import tenacity
 
+from kit import tracing
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -44,7 +46,9 @@ def patient_client(headers: Mapping[str, str] | None = None, *, use_proxies: boo
     ``use_proxies``: whether the proxies that the environment names apply.
     """
     unlimited = httpx.Limits(max_connections=None)
-    return httpx.AsyncClient(headers=headers, timeout=None, limits=unlimited, trust_env=use_proxies)  # noqa: S113
+    client = httpx.AsyncClient(headers=headers, timeout=None, limits=unlimited, trust_env=use_proxies)  # noqa: S113
+    tracing.instrument(client)
+    return client
 
 
 def is_transient(status: int) -> bool:

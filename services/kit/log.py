@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from kit import tracing
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
 
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
 
 
 def configure(settings: Settings, service: str) -> None:
-    """Send structlog and the standard library's loggers through one renderer on standard error."""
+    """Send structlog and the standard library's loggers through one renderer on standard error; start tracing."""
+    tracing.configure(settings, service)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        *([tracing.add_trace_id] if settings.otlp_endpoint else []),
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

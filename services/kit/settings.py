@@ -8,7 +8,16 @@ import sys
 from itertools import pairwise
 from typing import Literal, Self, TypeVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(?:[1-9][0-9]{0,4})?(?:second|minute|hour|day)s?")
@@ -24,6 +33,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
     max_body_bytes: PositiveInt = 4 * 1024 * 1024
+    otlp_endpoint: AnyHttpUrl | None = None
+
+    @field_validator("otlp_endpoint", mode="before")
+    @classmethod
+    def _empty_is_no_endpoint(cls, value: object) -> object:
+        """Compose files pass a variable that nobody set as an empty text."""
+        return None if value == "" else value
 
 
 class DatabaseSettings(Settings):

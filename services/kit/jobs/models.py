@@ -87,6 +87,7 @@ class Job(Base):
     external_id: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     request_id: Mapped[str | None]
+    traceparent: Mapped[str | None]
     webhook_url: Mapped[str | None]
     money_limit_usd: Mapped[float | None] = mapped_column(comment="what it may spend at most by its own limit")
     token_limit: Mapped[int | None] = mapped_column(BigInteger, comment="what it may spend at most by its own limit")

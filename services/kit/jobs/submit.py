@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from kit import audit, quotas
+from kit import audit, quotas, tracing
 from kit.auth import NO_QUOTA, Quota
 from kit.canonical import sha256
 from kit.jobs.announcement import announce
@@ -128,6 +128,7 @@ def job_row(submission: Submission, fingerprint: str) -> dict[str, Any]:
         "external_id": submission.external_id,
         "idempotency_key": submission.idempotency_key,
         "request_id": submission.request_id,
+        "traceparent": tracing.traceparent(),
         "max_attempts": submission.max_attempts,
         "webhook_url": submission.webhook_url,
         "priority": submission.priority,

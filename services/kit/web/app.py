@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 
-from kit import problems
+from kit import problems, tracing
 from kit.problems import ProblemDetails
 from kit.web.body_limit import BodyLimitMiddleware
 from kit.web.health import Readiness, health_router
@@ -60,7 +60,14 @@ def create_app(
     ``middlewares`` see a request first, once it has its id; ``more_errors`` is what they may answer.
     ``streaming_routers`` read their bodies themselves; ``body_limits`` are those of single paths, in bytes.
     """
-    app = FastAPI(title=title, version="0.1.0", lifespan=lifespan, openapi_url="/openapi.json", redoc_url=None)
+    app = FastAPI(
+        title=title,
+        version="0.1.0",
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+        redoc_url=None,
+        telemetry=tracing.fastapi_options(settings),
+    )
     problems.install(app)
     responses: dict[int | str, dict[str, Any]] = {s: problem_response(text) for s, text in _DESCRIPTIONS.items()}
     responses |= more_errors or {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
+from kit import tracing
 from kit.db import transaction
 from kit.jobs import transitions
 from kit.jobs.models import Job
@@ -54,6 +55,7 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
         return
     with (
         structlog.contextvars.bound_contextvars(job_id=str(job_id), attempt=held.attempt, request_id=job.request_id),
+        tracing.job_span(f"{job.service} job", job.traceparent, _attributes(job)),
         LeaseKeeper(engine, settings, held) as keeper,
     ):
         context = JobContext(
@@ -67,6 +69,16 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
             keeper.lost,
         )
         _work(engine, handler, context)
+
+
+def _attributes(job: Job) -> dict[str, str | int | float]:
+    """What a job's span says; the seconds it waited stand for the relay and the broker."""
+    waited = ((job.started_at or job.created_at) - job.created_at).total_seconds()
+    return {
+        "astrolabe.job.id": str(job.id),
+        "astrolabe.job.attempt": job.attempt,
+        "astrolabe.job.waited_seconds": waited,
+    }
 
 
 def _work(engine: Engine, handler: Handler, context: JobContext) -> None:
