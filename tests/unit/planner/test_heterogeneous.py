@@ -22,6 +22,7 @@ from planner.engine import (
 from planner.engine.hardware import resolve_device
 from planner.engine.heterogeneous import Pool, find_mix
 from planner.engine.heterogeneous.assign import Stages, assign
+from planner.engine.heterogeneous.compositions import Offsets, Relaxed, ascending, fastest_first, relax
 from planner.engine.heterogeneous.pricing import Common
 from planner.engine.heterogeneous.search import Standing
 from planner.engine.inputs import resolve_model
@@ -86,6 +87,41 @@ def test_the_assignment_is_the_best_of_all(case: tuple[Stages, int, int]) -> Non
     assert assign(stages, layers, micro_batches, bar=best) is None
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    slopes=st.lists(st.integers(1, 9).map(float), min_size=1, max_size=3),
+    limits=st.lists(st.integers(0, 4), min_size=3, max_size=3),
+    count=st.integers(1, 4),
+    layers=st.integers(4, 7),
+    offset=st.integers(0, 5),
+    micro_batches=st.integers(1, 6),
+)
+def test_compositions_come_by_ascending_bounds_of_their_best_assignments(
+    slopes: list[float], limits: list[int], count: int, layers: int, offset: int, micro_batches: int
+) -> None:
+    slope, room = np.array(slopes), np.array(limits[: len(slopes)])
+    if room.sum() < count:
+        return
+    offsets = Offsets(np.array([float(offset)]), np.array([float(offset * count)]))
+
+    def relaxed(ways: np.ndarray) -> Relaxed:
+        return relax(ways, np.broadcast_to(slope, ways.shape), layers, np.array([micro_batches]), offsets)
+
+    first = fastest_first(slope[None], room[None], np.array([count]))[0]
+    ways = list(ascending(first, slope, room, relaxed, layers))
+    every = [way for way in product(*(range(most + 1) for most in room)) if sum(way) == count]
+    assert sorted(tuple(way.stages.tolist()) for way in ways) == sorted(every)
+    bounds = [way.least for way in ways]
+    assert bounds == pytest.approx(sorted(bounds))
+    for way in ways:
+        kinds = np.repeat(np.arange(len(slope)), way.stages)
+        stages = Stages(slope[kinds], np.full(count, float(offset)), np.full(count, layers), np.zeros((count, layers)))
+        found = assign(stages, layers, micro_batches)
+        assert found is not None
+        assert way.least == pytest.approx(found.seconds)
+        assert way.by_fullest[found.layers.max() - 1 :].min() >= way.least
+
+
 def pools(total: int, limits: dict[str, int], memory_gib: float) -> list[Pool]:
     links = LinkOverrides(memory_gib=memory_gib, gpus_per_node=2)
     devices = [resolve_device(name, links, field="gpu") for name in limits]
@@ -112,7 +148,7 @@ def test_the_mix_is_the_best_of_all_mixes(total: int, limits: tuple[int, int, in
         count = pricing.stages(common)
         if count > pricing.layer_count:
             continue
-        room = pricing.stage_limits(common)
+        room = pricing.limits[common.layout]
         sequences = {
             kinds
             for order in permutations(range(3))

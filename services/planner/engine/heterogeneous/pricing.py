@@ -10,6 +10,7 @@ import numpy as np
 
 from planner.engine.cost.step import exposed_share, fixed_seconds, straggling
 from planner.engine.heterogeneous.assign import Stages
+from planner.engine.heterogeneous.compositions import Offsets
 from planner.engine.heterogeneous.tables import Pool, memory_tables, once_seconds, transfer_bytes, type_tables
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from planner.engine.cost.step import StepTimes
     from planner.engine.space import Layouts, Options
-    from planner.engine.types import Floats, Ints
+    from planner.engine.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Pricing:
         self._steps: dict[tuple[int, int, str], StepTimes] = {}
 
     @cached_property
-    def _limits(self) -> Ints:
+    def limits(self) -> Ints:
         """Stages each type can hold, shape (layouts, types)."""
         per_stage = self.layouts.tensor * self.layouts.context * self.layouts.data
         return np.stack([pool.limit // per_stage for pool in self.pools], axis=1)
@@ -53,11 +54,6 @@ class Pricing:
     def micro_batches(self, common: Common) -> int:
         """Micro-batches per step."""
         return int(self.layouts.micro_batches[common.layout])
-
-    def stage_limits(self, common: Common) -> Ints:
-        """Stages each type can hold, shape (types,)."""
-        limits: Ints = self._limits[common.layout]
-        return limits
 
     def slopes(self, common: Common) -> Floats:
         """Seconds per layer and micro-batch on each type."""
@@ -100,7 +96,7 @@ class Pricing:
             hops[position] = max(self._between(int(kinds[side]), size) for side in (position, position + 1))
         return hops
 
-    def _between(self, kind: int, size: float) -> float:
+    def _between(self, kind: int, size: Floats | float) -> Floats | float:
         device, pool = self.pools[kind].problem.device, self.pools[kind]
         rate = pool.inter_type_rate or device.scale_out_rate
         return 2.0 * (size / (rate * device.calibration.scale_out) + device.scale_out_latency)
@@ -117,30 +113,50 @@ class Pricing:
         most: Ints = np.floor(np.maximum(capacity - fixed, 0) / per_layer).astype(np.int64)
         return most
 
-    def may_fit(self, common: Common) -> bool:
-        """Whether the model fits if every stage stood on the type with most memory."""
-        roomiest = int(np.argmax([pool.problem.device.memory_bytes for pool in self.pools]))
-        most = self.most_layers(common, np.full(self.stages(common), roomiest))
-        return bool(most.min() >= 1 and most.sum() >= self.layer_count)
+    @cached_property
+    def offsets_at_least(self) -> Offsets:
+        """The least that stages of each layout take beside their layers, shape (layouts,)."""
+        size = transfer_bytes(self.pools[0].problem, self.layouts)
+        hop = np.min([np.minimum(one.hop, self._between(k, size)) for k, one in enumerate(self.tables)], axis=0)
+        first, last = (np.min([getattr(one, end) for one in self.tables], axis=0) for end in ("first", "last"))
+        return Offsets(np.minimum(hop, last), (self.layouts.pipeline - 1) * hop + first + last)
 
-    def least_once(self, common: Common) -> float:
-        """Return what the fullest stage, of at least layers / stages, does once per step on the type quickest at it."""
-        fullest = -(-self.layer_count // self.stages(common))
-        limits = self.stage_limits(common)
-        return min(
-            float(self._once_of(common, kind, "middle")[fullest - 1]) for kind in np.flatnonzero(limits).tolist()
-        )
+    def may_fit(self, layout: int, work: int, states: Ints) -> Bools:
+        """Return with which of `states` the model fits if every stage stood on the type with most memory."""
+        capacity, memory = max(pool.problem.device.memory_bytes for pool in self.pools), self.memory
+        count = int(self.layouts.pipeline[layout])
+        in_flight = np.minimum(self.layouts.micro_batches[layout], count - np.arange(count))
+        fixed = np.full((len(states), count), memory.fixed[layout, work])
+        fixed[:, 0] += memory.first_state[layout, states]
+        fixed[:, -1] += memory.last_state[layout, states] + memory.last_fixed[layout]
+        per_layer = memory.layer_state[layout, states][:, None] + in_flight * memory.layer_activations[layout, work]
+        most = np.floor(np.maximum(capacity - fixed, 0) / per_layer)
+        fits: Bools = (most.min(axis=1) >= 1) & (most.sum(axis=1) >= self.layer_count)
+        return fits
+
+    def least_once(self, layout: int, work: int) -> Floats:
+        """Return what a stage of 1, 2, ... layers does once per step on the type quickest at it.
+
+        Shape (state options, layer counts).
+        """
+        kinds = np.flatnonzero(self.limits[layout]).tolist()
+        least: Floats = np.min([self._once_table(layout, work, kind, "middle") for kind in kinds], axis=0)
+        return least
 
     def _once_of(self, common: Common, kind: int, end: str) -> Floats:
-        """Return what a stage of 1, 2, ... layers does once per step: traffic that shows, and the optimizer."""
-        key = (common.layout, common.work, kind, end)
+        """Return what a stage of 1, 2, ... layers does once per step under the common state option."""
+        once: Floats = self._once_table(common.layout, common.work, kind, end)[common.state]
+        return once
+
+    def _once_table(self, layout: int, work: int, kind: int, end: str) -> Floats:
+        """Return shown traffic and optimizer, shape (state options, layer counts), not falling along the latter."""
+        key = (layout, work, kind, end)
         if key not in self._once:
-            exposed, step = self._exposed(common, kind, end)
+            exposed, step = self._exposed(Common(layout, work, 0), kind, end)
             total = exposed[:, :, None] + (step.optimizer + step.offload)[..., None, None]
             total = np.broadcast_to(total, (len(total), *self.options.state_shape)).reshape(len(total), -1)
             self._once[key] = np.maximum.accumulate(total + fixed_seconds(self.pools[kind].problem), axis=0).T
-        once: Floats = self._once[key][common.state]
-        return once
+        return self._once[key]
 
     @property
     def straggling(self) -> float:

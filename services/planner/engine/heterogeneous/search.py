@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.engine.heterogeneous.assign import Stages, assign
-from planner.engine.heterogeneous.compositions import compositions, least_seconds, orders, relaxed_seconds
+from planner.engine.heterogeneous.compositions import Relaxed, Way, ascending, fastest_first, orders, relax
 from planner.engine.heterogeneous.pricing import Common, Pricing
 from planner.engine.heterogeneous.tables import Pool, even_shapes
 from planner.engine.patience import EXACT, Patience
@@ -19,14 +19,15 @@ from planner.engine.space import WHOLE, Options, Share, layout_axes, options_of
 from planner.engine.space.layouts import enumerate_layouts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from planner.engine.inputs import SearchOptions, Space
     from planner.engine.problem import Problem
     from planner.engine.space import Layouts
-    from planner.engine.types import Bools, Ints
+    from planner.engine.types import Bools, Floats, Ints
 
 _REPORTED_EVERY = 64
+_ROWS_PER_BLOCK = 256
 _RULES = (
     Rule("tensor_in_node", "tensor_parallel <= gpus_per_node", "tensor parallel stays within a node of every type"),
     Rule("stages", "pipeline_parallel >= 2", "unlike GPUs meet in a pipeline of at least two stages"),
@@ -87,14 +88,13 @@ def find_mix(
     best: list[Mix] = []
     left, evaluated = np.inf, 0
     for done, (bound, layout, work) in enumerate(candidates):
-        bar = patience.bar(best[-1].seconds) if len(best) >= search.top_k else np.inf
+        bar = patience.bar(_bar(best, search.top_k))
         if bound > bar or (best and patience.is_over):
             left = bound
             break
         if done % _REPORTED_EVERY == 0:
             progress("assign", done, len(candidates), "strategies")
-        for state in standing.states(layout, work):
-            evaluated += _extend(pricing, Common(layout, work, state), bound, best, search.top_k)
+        evaluated += _extend(pricing, layout, work, standing.states(layout, work), best, search.top_k)
     progress("assign", len(candidates), len(candidates), "strategies")
     return Mixes(best, left, pricing, admission, enumerated, evaluated, bool(candidates))
 
@@ -129,49 +129,82 @@ class Standing:
         points = whole.reshape(len(mask), int(np.prod(options.work_shape)), -1)
         return cls(points, kind, int(np.prod(options.state_shape[2:])))
 
-    def states(self, layout: int, work: int) -> list[int]:
+    def states(self, layout: int, work: int) -> Ints:
         """Return the state options that stand; of data-parallel overlaps only the fullest, which is never slower."""
         each = self.points[self.kind[layout], work].reshape(-1, self.overlaps)
         fullest = self.overlaps - 1 - np.argmax(each[:, ::-1], axis=1)
-        return [row * self.overlaps + int(fullest[row]) for row in np.flatnonzero(each.any(axis=1)).tolist()]
+        rows = np.flatnonzero(each.any(axis=1))
+        states: Ints = rows * self.overlaps + fullest[rows]
+        return states
 
 
 def _by_bound(pricing: Pricing, standing: Standing) -> list[tuple[float, int, int]]:
     """Return (bound, layout, work) of every pair whose stages the limits can fill, ascending."""
-    pairs = np.asarray(standing.points.any(axis=2))[standing.kind]
-    bounded: list[tuple[float, int, int]] = []
-    for layout in range(len(pairs)):
-        common = Common(layout, 0, 0)
-        limits, count = pricing.stage_limits(common), pricing.stages(common)
-        if limits.sum() < count or count > pricing.layer_count:
-            continue
-        works = np.flatnonzero(pairs[layout])
-        slopes = np.stack([tables.layer[layout, works] for tables in pricing.tables], axis=1)
-        bounds = least_seconds(slopes, limits, count, pricing.layer_count, pricing.micro_batches(common))
-        bounded += zip(bounds.tolist(), [layout] * len(works), works.tolist(), strict=True)
-    return sorted(bounded)
+    layouts, limits = pricing.layouts, pricing.limits
+    possible = (limits.sum(axis=1) >= layouts.pipeline) & (layouts.pipeline <= pricing.layer_count)
+    layout, work = np.nonzero(np.asarray(standing.points.any(axis=2))[standing.kind] & possible[:, None])
+    bounds = np.concatenate(
+        [
+            _least_seconds(pricing, layout[at : at + _ROWS_PER_BLOCK], work[at : at + _ROWS_PER_BLOCK])
+            for at in range(0, len(layout), _ROWS_PER_BLOCK)
+        ]
+        or [np.zeros(0)]
+    )
+    return sorted(zip(bounds.tolist(), layout.tolist(), work.tolist(), strict=True))
 
 
-def _extend(pricing: Pricing, common: Common, bound: float, best: list[Mix], limit: int) -> int:
-    """Merge the best assignment of every composition of `common` into `best`; return how many were assigned."""
-    slope, count = pricing.slopes(common), pricing.stages(common)
-    once = pricing.least_once(common)
-    if (len(best) >= limit and bound + once > best[-1].seconds) or not pricing.may_fit(common):
+def _least_seconds(pricing: Pricing, layout: Ints, work: Ints) -> Floats:
+    """Return lower bounds over all compositions of each pair, what is done once per step left out."""
+    slopes = np.stack([tables.layer[layout, work] for tables in pricing.tables], axis=1)
+    counts = fastest_first(slopes, pricing.limits[layout], pricing.layouts.pipeline[layout])
+    micro_batches, offsets = pricing.layouts.micro_batches[layout], pricing.offsets_at_least.take(layout)
+    least: Floats = relax(counts, slopes, pricing.layer_count, micro_batches, offsets).seconds.min(axis=1)
+    return least
+
+
+def _extend(pricing: Pricing, layout: int, work: int, states: Ints, best: list[Mix], limit: int) -> int:
+    """Merge the best assignment of every composition of the pair with each of `states` into `best`.
+
+    Returns how many were assigned.
+    """
+    states = states[pricing.may_fit(layout, work, states)]
+    if not len(states):
         return 0
-    ways = compositions(count, tuple(pricing.stage_limits(common).tolist()))
-    bounds = relaxed_seconds(ways, slope, pricing.layer_count, pricing.micro_batches(common)) + once
-    evaluated = 0
-    for way in np.argsort(bounds, kind="stable"):
-        bar = best[-1].seconds if len(best) >= limit else np.inf
-        if bounds[way] > bar:
+    once, evaluated = pricing.least_once(layout, work)[states], 0
+    for way in _ways(pricing, layout, work):
+        if way.least + once[:, 0].min() > _bar(best, limit):
             break
-        evaluated += 1
-        found = _best_order(pricing, common, ways[way], np.nextafter(bar, np.inf))
-        if found is not None:
-            best.append(found)
-            best.sort(key=_rank)
-            del best[limit:]
+        bounds = (way.by_fullest + once).min(axis=1)
+        for row in np.argsort(bounds, kind="stable"):
+            bar = _bar(best, limit)
+            if bounds[row] > bar:
+                break
+            evaluated += 1
+            common = Common(layout, work, int(states[row]))
+            found = _best_order(pricing, common, way.stages, np.nextafter(bar, np.inf))
+            if found is not None:
+                best.append(found)
+                best.sort(key=_rank)
+                del best[limit:]
     return evaluated
+
+
+def _bar(best: list[Mix], limit: int) -> float:
+    """Return the seconds of the last of the best, infinite while there are fewer than wanted."""
+    return best[-1].seconds if len(best) >= limit else np.inf
+
+
+def _ways(pricing: Pricing, layout: int, work: int) -> Iterator[Way]:
+    """Yield the pair's compositions by ascending bound."""
+    slope, limits, row = pricing.slopes(Common(layout, work, 0)), pricing.limits[layout], slice(layout, layout + 1)
+    stages, micro_batches = pricing.layouts.pipeline[row], pricing.layouts.micro_batches[row]
+    offsets, layers = pricing.offsets_at_least.take(row), pricing.layer_count
+
+    def relaxed(ways: Ints) -> Relaxed:
+        return relax(ways, np.broadcast_to(slope, ways.shape), layers, micro_batches, offsets)
+
+    first = fastest_first(slope[None], limits[None], stages)[0]
+    return ascending(first, slope, limits, relaxed, layers)
 
 
 def _rank(mix: Mix) -> tuple[object, ...]:
