@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from codetree import codec, store
+from codetree.engine.events import EventType
 from codetree.engine.ports import LLMFailure
 from codetree.engine.tree import NodeStatus
+from codetree.metrics import NODES, TOOL_CALLS
 from kit.usage import add_usage
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ class DatabaseJournal:
     async def emit(self, event: Event) -> None:
         if event.key not in self._logged:
             self._logged.add(event.key)
+            if not self._replayed:
+                _count(event)
             job_id, name = self._context.job_id, event.type.value
             self._waiting.append(lambda session: store.log_event(session, job_id, name, event.data, event.key))
         await self._flush()
@@ -122,6 +126,13 @@ class DatabaseJournal:
             steps, self._waiting = self._waiting, []
             if steps:
                 await asyncio.to_thread(self._context.write, lambda session: _run(steps, session))
+
+
+def _count(event: Event) -> None:
+    if event.type is EventType.NODE_FINISHED:
+        NODES.labels(event.data["status"]).inc()
+    elif event.type is EventType.TOOL_CALLED:
+        TOOL_CALLS.labels(event.data["function"], "error" if event.data["error"] else "ok").inc()
 
 
 def _run(steps: list[Callable[[Session], None]], session: Session) -> None:

@@ -247,3 +247,30 @@ def test_the_sandbox_counts_how_programs_end(stack: Stack, codetree: httpx.Clien
         metrics = sandbox.get("/metrics").text
     values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
     assert float(values['astrolabe_sandbox_executions_total{status="ok"}']) >= 1
+
+
+def test_a_worker_counts_what_its_episodes_spend(
+    database_url: str, redis_url: str, model_server: ScriptedServer, unused_tcp_port: int
+) -> None:
+    model_server.reset()
+    with (
+        running_stack(
+            database_url,
+            redis_url,
+            ASTROLABE_LLM_BASE_URL=f"{model_server.url}/v1",
+            ASTROLABE_LLM_MODEL="scripted",
+            ASTROLABE_LLM_INPUT_USD_PER_MILLION="1000",
+            ASTROLABE_LLM_OUTPUT_USD_PER_MILLION="1000",
+            ASTROLABE_CODETREE_WORKER_PORT=str(unused_tcp_port),
+        ) as own,
+        own.client("codetree") as codetree,
+    ):
+        assert solved(codetree, {"task": "x", "policy": {"kind": "program"}})["answer"] == 42
+        worker = f"http://127.0.0.1:{unused_tcp_port}"
+        scraped = httpx.get(f"{worker}/metrics", trust_env=False).text
+        assert httpx.get(f"{worker}/livez", trust_env=False).json()["service"] == "codetree_worker"
+    values = dict(line.rsplit(" ", 1) for line in scraped.splitlines() if not line.startswith("#"))
+    assert values['astrolabe_llm_calls_total{model="scripted",outcome="ok"}'] == "1.0"
+    assert values['astrolabe_llm_tokens_total{direction="input",model="scripted"}'] == "100.0"
+    assert round(float(values['astrolabe_llm_cost_usd_total{model="scripted"}']), 9) == 0.12
+    assert values['astrolabe_nodes_total{status="succeeded"}'] == "1.0"

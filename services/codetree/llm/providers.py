@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from codetree.engine.ports import LLMError
 from codetree.llm.gate import Gate
 from codetree.llm.offline import OFFLINE_PREFIX
 from codetree.llm.openai_compatible import OpenAICompatible
@@ -19,6 +20,7 @@ from codetree.llm.registry import (
     read_secret,
     secret_variable,
 )
+from codetree.metrics import OTHER_MODELS, count_failure, count_reply
 
 if TYPE_CHECKING:
     from codetree.engine.values import LLMCall, LLMReply, Price
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One model: how it is asked, and what it costs."""
+    """One model: how it is asked, what it costs, and how metrics call it."""
 
+    label: str
     name: str
     price: Price | None
     capabilities: Capabilities
@@ -37,8 +40,14 @@ class Offered:
 
     async def complete(self, call: LLMCall) -> LLMReply:
         """One reply, once the gate lets the call pass. Raises ``LLMError``."""
-        async with self.gate.passing():
-            return await self.endpoint.complete(replace(call, model=self.name), self.capabilities)
+        try:
+            async with self.gate.passing():
+                reply = await self.endpoint.complete(replace(call, model=self.name), self.capabilities)
+        except LLMError as error:
+            count_failure(self.label, error)
+            raise
+        count_reply(self.label, reply, self.price)
+        return reply
 
 
 class Providers:
@@ -88,7 +97,7 @@ class Providers:
     def _registered(self, name: str, entry: Model) -> Offered:
         gate = Gate(entry.concurrency, entry.requests_per_minute)
         endpoint = self._endpoint(entry.endpoint, self._registry.endpoints[entry.endpoint])
-        return Offered(entry.model or name, entry.price, entry.capabilities, gate, endpoint)
+        return Offered(name, entry.model or name, entry.price, entry.capabilities, gate, endpoint)
 
     def _plain(self, name: str) -> Offered:
         """A name that is not registered is asked of the endpoint in the settings, which price one model."""
@@ -105,8 +114,9 @@ class Providers:
             timeout_seconds=settings.llm_timeout_seconds,
             max_attempts=settings.llm_max_attempts,
         )
-        price = settings.llm_price if name == settings.llm_model else None
-        return Offered(name, price, Capabilities(), Gate(), self._endpoint(None, endpoint))
+        is_default = name == settings.llm_model
+        label, price = (name, settings.llm_price) if is_default else (OTHER_MODELS, None)
+        return Offered(label, name, price, Capabilities(), Gate(), self._endpoint(None, endpoint))
 
     def _endpoint(self, name: str | None, endpoint: Endpoint) -> OpenAICompatible:
         if name not in self._endpoints:

@@ -130,7 +130,12 @@ def test_prometheus_scrapes_each_api_of_the_stack_and_loads_the_rules() -> None:
     config = load(PROMETHEUS / "prometheus.yml")
     assert all((PROMETHEUS / name).is_file() for name in config["rule_files"])
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
-    assert targets == {"planner": ["planner:8001"], "codetree": ["codetree:8002"], "sandbox": ["sandbox:8003"]}
+    assert targets == {
+        "planner": ["planner:8001"],
+        "codetree": ["codetree:8002"],
+        "codetree-worker": ["codetree-worker:8004"],
+        "sandbox": ["sandbox:8003"],
+    }
     overlay = load(ROOT / "deploy" / "monitoring.compose.yml")["services"]
     stack = load(ROOT / "docker-compose.yml")["services"]
     for service in targets:
