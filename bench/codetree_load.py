@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,13 @@ import psycopg
 from tests.support.stack import COMMANDS, Stack, running_stack
 
 from codetree.evaluate.suite import load_suite
+from devstack.offspring import descendants
 from devstack.stores.external import libpq_url
 from devstack.stores.folder import read_state
 from kit.migrate import upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 POLICY = {"kind": "programs", "count": 2}
 POLL_SECONDS = 0.5
@@ -56,6 +57,7 @@ def main() -> None:
                 ASTROLABE_HEARTBEAT_SECONDS="3",
                 ASTROLABE_LEASE_SECONDS="12",
                 ASTROLABE_LOG_LEVEL="WARNING",
+                ASTROLABE_CODETREE_WORKER_PORT="0",
             )
         )
         print(json.dumps(measure(stack, database_url, given.episodes, workers), indent=1))
@@ -102,6 +104,7 @@ def measure(stack: Stack, database_url: str, episodes: int, workers: list[str]) 
             most_running = max(most_running, states["running"])
             most_bytes = max(most_bytes, worker_bytes(stack))
         seconds = time.monotonic() - started
+        used = processor_seconds(stack)
         nodes, retried = database.execute(
             "SELECT (SELECT count(*) FROM codetree.nodes), (SELECT count(*) FROM kit.jobs WHERE attempt > 1)"
         ).fetchone() or (0, 0)
@@ -117,8 +120,28 @@ def measure(stack: Stack, database_url: str, episodes: int, workers: list[str]) 
         "episodes_per_second": round(episodes / seconds, 2),
         "nodes_per_second": round(nodes / seconds, 2),
         "workers_peak_megabytes": round(most_bytes / 1e6),
+        "processor_seconds": used,
         "cores": os.cpu_count(),
     }
+
+
+def processor_seconds(stack: Stack) -> dict[str, float]:
+    """What each part has used since it started, children included; the stores' are those of this process's children."""
+    parts = {name: process.pid for name, process in stack.processes.items()}
+    totals = {name: _processor_seconds([pid, *descendants(pid)]) for name, pid in parts.items()}
+    ours = set(parts.values()) | {pid for top in parts.values() for pid in descendants(top)}
+    others = descendants(os.getpid()).items()
+    stores = [pid for pid, command in others if pid not in ours and "postgres" in command]
+    return {**totals, "postgres": _processor_seconds(stores)}
+
+
+def _processor_seconds(pids: Iterable[int]) -> float:
+    ticks = 0
+    for pid in pids:
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return round(ticks / os.sysconf("SC_CLK_TCK"), 1)
 
 
 def bodies(episodes: int) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from codetree import codec, store
@@ -10,12 +11,10 @@ from codetree.engine.events import EventType
 from codetree.engine.ports import LLMFailure
 from codetree.engine.tree import NodeStatus
 from codetree.metrics import NODES, TOOL_CALLS
-from kit.usage import add_usage
+from codetree.page import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from sqlalchemy.orm import Session
+    from collections.abc import Mapping, Sequence
 
     from codetree.engine.events import Event
     from codetree.engine.tree import Node
@@ -23,14 +22,16 @@ if TYPE_CHECKING:
     from kit.worker import JobContext
 
 _UNFINISHED = frozenset({NodeStatus.QUEUED, NodeStatus.GENERATED})
+_PROGRESS_INTERVAL_SECONDS = 1.0
 
 
 class DatabaseJournal:
     """Remembers for one attempt at a job; what earlier attempts recorded is read once, at the start.
 
-    What is recorded between two waits for someone else is written in one transaction: before a model is asked
-    (``recall_reply``) and with every event, so in particular before a program is run. Transactions of an episode follow
-    one another, and each commits only while this attempt holds the job: an attempt that lost it leaves no trace.
+    What is recorded between two waits for someone else is one page, written at once: before a model is asked
+    (``recall_reply``), before a program is told what it asked (``record_tool``), and with every event, so in particular
+    before a program is run. Pages of an episode follow one another, and each is written only while this attempt holds
+    the job: an attempt that lost it leaves no trace.
 
     ``replayed`` is what another episode recorded: it is recalled like its own, and kept with it.
     """
@@ -38,10 +39,10 @@ class DatabaseJournal:
     def __init__(self, context: JobContext, replayed: Mapping[tuple[str, str], codec.JsonObject] | None = None) -> None:
         self._context = context
         self._replayed = dict(replayed or {})
-        self._recorded = context.write(lambda session: store.recorded(session, context.job_id))
-        self._logged = context.write(lambda session: store.logged(session, context.job_id))
+        self._recorded, self._logged = context.write(lambda session: store.known(session, context.job_id))
         self._finished: set[str] = set()
-        self._waiting: list[Callable[[Session], None]] = []
+        self._told, self._told_at = ("", 0), float("-inf")
+        self._page = Page()
         self._writing = asyncio.Lock()
 
     async def recall_reply(self, key: CallKey) -> LLMReply | LLMFailure | None:
@@ -56,7 +57,7 @@ class DatabaseJournal:
             self._record(store.FAILURE, _name(key), codec.dump_failure(reply))
         else:
             self._record(store.REPLY, _name(key), codec.dump_reply(reply))
-        self._charge(cost)
+        self._page.charge(cost)
 
     async def recall_tools(self, key: CallKey) -> Mapping[str, ToolOutcome]:
         prefix = f"{_name(key)}:"
@@ -66,7 +67,7 @@ class DatabaseJournal:
 
     async def record_tool(self, key: CallKey, outcome: ToolOutcome) -> None:
         self._record(store.TOOL, f"{_name(key)}:{key.tool}", codec.dump_tool(outcome))
-        self._charge(outcome.usage)
+        self._page.charge(outcome.usage)
         await self._flush()
 
     async def recall_execution(self, key: CallKey) -> Execution | None:
@@ -77,23 +78,19 @@ class DatabaseJournal:
         self._record(store.EXECUTION, _name(key), codec.dump_execution(execution))
 
     async def node_changed(self, node: Node) -> None:
-        document, job_id = codec.dump_node(node), self._context.job_id
-        self._waiting.append(lambda session: store.save_node(session, job_id, node.path, document))
+        self._page.nodes[node.path] = codec.dump_node(node)
         if node.status not in _UNFINISHED:
             self._finished.add(node.path)
 
     async def emit(self, event: Event) -> None:
         if event.key not in self._logged:
             self._logged.add(event.key)
+            self._page.log(event.type.value, event.data, event.key)
             if not self._replayed:
                 _count(event)
-            job_id, name = self._context.job_id, event.type.value
-            self._waiting.append(lambda session: store.log_event(session, job_id, name, event.data, event.key))
+        if isinstance(layer := event.data.get("layer"), int):
+            self._tell(f"layer {layer}")
         await self._flush()
-        layer = event.data.get("layer")
-        if layer is not None and self._finished:
-            phase = f"layer {layer}"
-            await asyncio.to_thread(self._context.progress, phase, len(self._finished), None, "nodes")
 
     def models(self, now: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
         """The episode's models with the prices they had when it began; the first time, those they have ``now``."""
@@ -111,21 +108,31 @@ class DatabaseJournal:
         return document
 
     def _record(self, kind: str, name: str, document: codec.JsonObject) -> None:
-        job_id = self._context.job_id
         self._recorded[kind, name] = document
-        self._waiting.append(lambda session: store.record(session, job_id, kind, name, document))
+        self._page.record(kind, name, document)
 
-    def _charge(self, cost: Usage) -> None:
-        job_id, money_usd = self._context.job_id, cost.money_usd or 0.0
-        if cost.tokens or money_usd:
-            self._waiting.append(lambda session: add_usage(session, job_id, cost.tokens, money_usd))
+    def _tell(self, phase: str) -> None:
+        """Put the count of finished nodes on the page: at each new phase, and now and then within one."""
+        now, told = time.monotonic(), (phase, len(self._finished))
+        if told == self._told or not self._finished:
+            return
+        if phase == self._told[0] and now - self._told_at < _PROGRESS_INTERVAL_SECONDS:
+            return
+        self._told, self._told_at = told, now
+        self._page.tell({"phase": phase, "completed": len(self._finished), "total": None, "unit": "nodes"})
 
     async def _flush(self) -> None:
         """Write what waits. Whoever finds nothing waiting still waits for the write that is under way."""
         async with self._writing:
-            steps, self._waiting = self._waiting, []
-            if steps:
-                await asyncio.to_thread(self._context.write, lambda session: _run(steps, session))
+            if self._page.is_blank:
+                return
+            page, self._page = self._page, Page()
+            await asyncio.to_thread(self._write, page)
+
+    def _write(self, page: Page) -> None:
+        self._context.check()
+        with self._context.engine.connect() as connection:
+            store.write_page(connection.execution_options(isolation_level="AUTOCOMMIT"), self._context.held, page)
 
 
 def _count(event: Event) -> None:
@@ -133,11 +140,6 @@ def _count(event: Event) -> None:
         NODES.labels(event.data["status"]).inc()
     elif event.type is EventType.TOOL_CALLED:
         TOOL_CALLS.labels(event.data["function"], "error" if event.data["error"] else "ok").inc()
-
-
-def _run(steps: list[Callable[[Session], None]], session: Session) -> None:
-    for step in steps:
-        step(session)
 
 
 def _name(key: CallKey) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import typing
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, cast, func, literal, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import select, text, update
 
 from codetree import codec
 from codetree.export.episode import Finished
@@ -14,23 +13,23 @@ from codetree.models import Episode, EpisodeNode, Recorded
 from codetree.schemas import Node, SolveResult, SolveView, StoredRequest, Tree
 from kit.db import insert_rows
 from kit.jobs import Job
-from kit.jobs.events import EVENTS_CHANNEL
 from kit.jobs.models import JobEvent
+from kit.jobs.transitions import ClaimLostError
 from kit.jobs.web.views import job_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from sqlalchemy import Table
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
     from codetree.engine.outcome import EpisodeResult
     from codetree.engine.values import LLMReply
+    from codetree.page import Page
+    from kit.jobs.transitions import Claim
 
-# Written to with every node: plain tables, since the mapper would double what a statement costs.
-_NODES = typing.cast("Table", EpisodeNode.__table__)
-_RECORDED = typing.cast("Table", Recorded.__table__)
+_WRITE_PAGE = text((resources.files("codetree") / "write_page.sql").read_text(encoding="utf-8"))
 REPLY = "reply"
 FAILURE = "failure"
 EXECUTION = "execution"
@@ -44,34 +43,26 @@ def add_episodes(session: Session, job_ids: Sequence[UUID]) -> None:
     insert_rows(session, Episode, [{"job_id": job_id} for job_id in job_ids])
 
 
+def known(session: Session, job_id: UUID) -> tuple[dict[tuple[str, str], dict[str, Any]], set[str]]:
+    """What the episode has recorded, (kind, key) -> document, and the keys of the events that are in the job's log."""
+    query = select(JobEvent.key).where(JobEvent.job_id == job_id, JobEvent.key.is_not(None))
+    return recorded(session, job_id), {key for key in session.scalars(query) if key is not None}
+
+
 def recorded(session: Session, job_id: UUID) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every reply and execution the episode has paid for: (kind, key) -> document."""
+    """Everything the episode has paid for: (kind, key) -> document."""
     rows = session.execute(select(Recorded.kind, Recorded.key, Recorded.value).where(Recorded.job_id == job_id))
     return {(row.kind, row.key): row.value for row in rows}
 
 
-def logged(session: Session, job_id: UUID) -> set[str]:
-    """The keys of the events that are in the job's log."""
-    query = select(JobEvent.key).where(JobEvent.job_id == job_id, JobEvent.key.is_not(None))
-    return {key for key in session.scalars(query) if key is not None}
+def write_page(connection: Connection, held: Claim, page: Page) -> None:
+    """Write a page in one statement, if this attempt still holds the job. Raises ``ClaimLostError``.
 
-
-def log_event(session: Session, job_id: UUID, event: str, data: Mapping[str, Any], key: str) -> None:
-    """Number, log and announce an event in one statement; its transaction has confirmed the claim.
-
-    An episode has no followers, since no two requests are the same computation, so it is its own job's event alone.
+    An episode has no followers, since no two requests are the same computation, so its events are its own job's alone.
     """
-    numbered = update(Job).where(Job.id == job_id).values(event_seq=Job.event_seq + 1).returning(Job.event_seq).cte()
-    row = select(literal(job_id), numbered.c.event_seq, literal(event), literal(dict(data), JSONB), literal(key))
-    columns = [JobEvent.job_id, JobEvent.seq, JobEvent.type, JobEvent.data, JobEvent.key]
-    added = insert(JobEvent).from_select(columns, row).returning(JobEvent.job_id).cte()
-    session.connection().execute(select(func.pg_notify(EVENTS_CHANNEL, cast(added.c.job_id, Text))))
-
-
-def record(session: Session, job_id: UUID, kind: str, key: str, document: Mapping[str, Any]) -> None:
-    """Keep a reply or an execution; the first one written under a key stays."""
-    row = {"job_id": job_id, "kind": kind, "key": key, "value": dict(document)}
-    session.connection().execute(insert(_RECORDED).values(row).on_conflict_do_nothing())
+    parameters = {"job_id": held.job_id, "attempt": held.attempt, **page.parameters()}
+    if connection.execute(_WRITE_PAGE, parameters).first() is None:
+        raise ClaimLostError(held)
 
 
 def result(session: Session, job_id: UUID) -> EpisodeResult | None:
@@ -80,16 +71,9 @@ def result(session: Session, job_id: UUID) -> EpisodeResult | None:
     return None if document is None else codec.load_result(document)
 
 
-def save_node(session: Session, job_id: UUID, path: str, document: Mapping[str, Any]) -> None:
-    """Write the node as it now stands."""
-    statement = insert(_NODES).values(job_id=job_id, path=path, node=dict(document))
-    changed = {"node": statement.excluded.node, "updated_at": func.now()}
-    session.connection().execute(statement.on_conflict_do_update(index_elements=["job_id", "path"], set_=changed))
-
-
 def save_result(session: Session, job_id: UUID, result: EpisodeResult) -> None:
     """Write what the episode came to."""
-    session.get_one(Episode, job_id).result = codec.dump_result(result)
+    session.execute(update(Episode).where(Episode.job_id == job_id).values(result=codec.dump_result(result)))
 
 
 def tree(session: Session, job_id: UUID) -> Tree:

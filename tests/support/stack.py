@@ -120,7 +120,7 @@ def running_stack(
     database_url: str, redis_url: str, only: tuple[str, ...] = tuple(COMMANDS), **settings: str
 ) -> Iterator[Stack]:
     """Start everything (or ``only`` these), wait until it is ready, and stop it at the end."""
-    ports = _free_ports(SERVICES)
+    ports = _free_ports((*SERVICES, "codetree-worker"))
     defaults = {
         "ASTROLABE_SANDBOX_URL": f"http://127.0.0.1:{ports['sandbox']}",
         "ASTROLABE_PLANNER_URL": f"http://127.0.0.1:{ports['planner']}",
@@ -128,7 +128,7 @@ def running_stack(
         "ASTROLABE_LEASE_SECONDS": "1.5",
         "ASTROLABE_RELAY_INTERVAL_SECONDS": "0.2",
         "ASTROLABE_WORKER_CONCURRENCY": "1",
-        **{f"ASTROLABE_{service.upper()}_PORT": str(port) for service, port in ports.items()},
+        **{f"ASTROLABE_{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()},
     }
     environment = clean_environment(
         ASTROLABE_DATABASE_URL=database_url, ASTROLABE_REDIS_URL=redis_url, **(defaults | settings)
