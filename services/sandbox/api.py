@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from kit.web.app import problem_response
 from sandbox.render import execution_answer
 from sandbox.schemas import ExecutionAnswer, ExecutionRequest
-from sandbox.service import Service, owner_of, service_of, unless_disconnected
+from sandbox.service import Caller, caller_of, unless_disconnected
 
 router = APIRouter(tags=["executions"])
 
@@ -30,13 +30,13 @@ EXECUTIONS = Counter("astrolabe_sandbox_executions", "Executed programs by how t
 async def create_execution(
     request: Request,
     wanted: ExecutionRequest,
-    service: Annotated[Service, Depends(service_of)],
-    owner: Annotated[str, Depends(owner_of)],
+    caller: Annotated[Caller, Depends(caller_of)],
 ) -> Response:
     """Answers 200 however the program ends: `status` says how. `final_answer(value)` is defined in the program.
 
     With `session`, the program runs in that session's interpreter and finds what was left there before.
     """
+    service, owner = caller.service, caller.owner
     session = service.sessions.get(owner, wanted.session) if wanted.session is not None else None
     limits = service.limits(wanted, session)
     program = service.program(wanted, limits)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sandbox.jail.counted import Counter
 
 if TYPE_CHECKING:
-    import asyncio
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sandbox.jail.pipes import Kept
     from sandbox.limits import Limits
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 class Jail(Counter, Protocol):
     """One jail: it waits, takes one job, and is closed. ``stdout`` and the like exist from :meth:`submit` on."""
 
-    @property
-    def output_exceeded(self) -> asyncio.Event: ...
+    on_output_exceeded: Callable[[], None] | None
+    """Called when more is written than is kept."""
+
     @property
     def stdout(self) -> Kept: ...
     @property
@@ -38,7 +38,7 @@ class Jail(Counter, Protocol):
         ...
 
     async def ask(self, kind: bytes, wanted: Mapping[str, Any]) -> None:
-        """Ask a session's PID 1 to collect (``C``) or interrupt (``I``)."""
+        """Ask PID 1 to collect (``C``) or interrupt (``I``)."""
         ...
 
     async def frame(self) -> tuple[bytes, bytes] | None:
@@ -50,7 +50,7 @@ class Jail(Counter, Protocol):
         ...
 
     async def finished(self) -> None:
-        """Wait until every process is gone and what it wrote has been read."""
+        """Wait until what was written has been read, after the program's end was reported or the jail was killed."""
         ...
 
     async def close(self) -> None:

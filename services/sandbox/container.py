@@ -16,7 +16,7 @@ from sandbox.jail.pipes import Kept
 from sandbox.jail.process import receive_exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from docker import APIClient
     from docker.models.containers import Container
@@ -33,7 +33,7 @@ class ContainerJail:
     """One container, started and attached to. Its counts are the engine's."""
 
     def __init__(self, engine: APIClient, container: Container, attached: socket.socket) -> None:
-        self.output_exceeded = asyncio.Event()
+        self.on_output_exceeded: Callable[[], None] | None = None
         self.calls: socket.socket | None = None
         self.stdout, self.stderr, self.result = Kept(0), Kept(0), Kept(0)
         self._engine = engine
@@ -62,6 +62,7 @@ class ContainerJail:
         if frame is None or frame[0] != b"H":
             said = bytes(self._said.data) or (frame[1] if frame else b"the container ended before it was ready")
             raise JailStartError(said.decode(errors="replace").strip())
+        await self.ask(b"G", {})  # the engine holds it already
 
     def waiting(self) -> bool:
         """Whether it is alive and has not been given a job."""
@@ -70,9 +71,8 @@ class ContainerJail:
     async def submit(self, job: Mapping[str, Any], limits: Limits, *, result_bytes: int, calls: bool) -> None:
         """Give it its job. Its processes are held by the container: a user's limit would be shared with others."""
         self._submitted = True
-        exceeded = self.output_exceeded.set
-        self.stdout = Kept(limits.output_bytes, exceeded)
-        self.stderr = Kept(limits.output_bytes, exceeded)
+        self.stdout = Kept(limits.output_bytes, self._output_exceeded)
+        self.stderr = Kept(limits.output_bytes, self._output_exceeded)
         self.result = Kept(result_bytes + 2)
         if calls:
             self.calls, self._guest_calls = socket.socketpair()
@@ -82,12 +82,11 @@ class ContainerJail:
             self._tasks.append(asyncio.create_task(self._forward_calls(self._guest_calls)))
         self._tasks.append(asyncio.create_task(self._sample()))
         own = [limit for limit in job["rlimits"] if limit[0] != "RLIMIT_NPROC"]
-        await self.ask(b"J", {**job, "rlimits": own})
+        await self._send(b"t", _frame(b"J", {**job, "rlimits": own}))
 
     async def ask(self, kind: bytes, wanted: Mapping[str, Any]) -> None:
         """Send PID 1 a frame."""
-        encoded = marshal.dumps(dict(wanted), 2)
-        await self._send(b"c", kind + len(encoded).to_bytes(4, "big") + encoded)
+        await self._send(b"c", _frame(kind, wanted))
 
     async def frame(self) -> tuple[bytes, bytes] | None:
         """The next letter and payload from PID 1; None when it is gone."""
@@ -125,6 +124,10 @@ class ContainerJail:
             kept.stop()
         self._attached.close()
         self._resources.close()
+
+    def _output_exceeded(self) -> None:
+        if self.on_output_exceeded is not None:
+            self.on_output_exceeded()
 
     async def _send(self, channel: bytes, payload: bytes) -> None:
         async with self._sending:
@@ -199,3 +202,8 @@ class ContainerJail:
     def _remove(self) -> None:
         with contextlib.suppress(docker.errors.NotFound):
             self._container.remove(force=True)
+
+
+def _frame(kind: bytes, content: Mapping[str, Any]) -> bytes:
+    encoded = marshal.dumps(dict(content), 2)
+    return kind + len(encoded).to_bytes(4, "big") + encoded

@@ -173,7 +173,7 @@ class DockerBackend:
         }
 
     def _guest_settings(self) -> dict[str, object]:
-        return {"landlock": False, "seccomp": self._filter}
+        return {"in_container": True, "landlock": False, "seccomp": self._filter}
 
     def _remove_all(self) -> None:
         with contextlib.suppress(docker.errors.DockerException):

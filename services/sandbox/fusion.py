@@ -16,7 +16,7 @@ from sandbox.limits import Limits, clamp
 from sandbox.paths import check_input_path
 from sandbox.runner import Outcome, Program
 from sandbox.schemas import MAX_FILES, refuse_conflicts
-from sandbox.service import Service, owner_of, service_of, unless_disconnected
+from sandbox.service import Caller, caller_of, unless_disconnected
 
 if TYPE_CHECKING:
     from sandbox.settings import SandboxSettings
@@ -86,14 +86,14 @@ class RunCodeAnswer(BaseModel):
 async def run_code(
     request: Request,
     wanted: RunCodeRequest,
-    service: Annotated[Service, Depends(service_of)],
-    owner: Annotated[str, Depends(owner_of)],
+    caller: Annotated[Caller, Depends(caller_of)],
 ) -> RunCodeAnswer:
     """`Success` when the program ended with status 0, `Failed` when it did not, `SandboxError` when nothing ran."""
     files = [(check_input_path(path), base64.b64decode(content or "")) for path, content in wanted.files.items()]
     paths = {check_input_path(path): path for path in wanted.fetch_files}
     program = Program(wanted.code, wanted.stdin or "", files, list(paths))
-    outcome = await unless_disconnected(request, service.run(owner, program, _limits(wanted, service.settings)))
+    limits = _limits(wanted, caller.service.settings)
+    outcome = await unless_disconnected(request, caller.service.run(caller.owner, program, limits))
     return _answer(outcome, paths)
 
 

@@ -16,6 +16,8 @@ from sandbox.guest.values import nested_too_deep
 from sandbox.jail.faults import GuestProtocolError, JailStartError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import JsonValue
 
     from sandbox.backend import Jail
@@ -68,11 +70,12 @@ async def read_end(jail: Jail) -> Ended | None:
     return Ended(wait_status, (user + system) / 1e6, peak_bytes)
 
 
-async def collected_files(jail: Jail, timeout_seconds: float) -> list[CollectedFile]:
-    """The files the guest sends, until it says there are no more or the time is up."""
+async def collected_files(jail: Jail, wanted: Mapping[str, object], timeout_seconds: float) -> list[CollectedFile]:
+    """The files that match, as the guest sends them, until it says there are no more or the time is up."""
     files: list[CollectedFile] = []
     try:
         async with asyncio.timeout(timeout_seconds):
+            await jail.ask(b"C", wanted)
             while (frame := await jail.frame()) and frame[0] != b"D":
                 files.append(_collected(*frame))
                 if len(files) > _MAX_FRAMES:

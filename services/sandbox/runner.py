@@ -90,22 +90,20 @@ async def execute(
     try:
         jail = await pool.take(limits)
         try:
-            job = one_shot_job(program, limits, collection, result_bytes, memory_is_counted=pool.memory_is_counted)
+            job = one_shot_job(program, limits, result_bytes, memory_is_counted=pool.memory_is_counted)
             calls = bool(program.tools.specs)
             started = time.perf_counter()
             await jail.submit(job, limits, result_bytes=result_bytes, calls=calls)
             async with _serving_tools(jail, program.tools):
                 return await _watched(jail, program, limits, collection, started)
         finally:
-            await jail.close()
+            pool.give_back(jail)
     except (JailStartError, GuestProtocolError, OSError) as error:
         return Outcome(Verdict("sandbox_error", str(error)))
 
 
-def one_shot_job(
-    program: Program, limits: Limits, collection: Collection, result_bytes: int, *, memory_is_counted: bool
-) -> dict[str, object]:
-    """The job as PID 1 of a jail takes it."""
+def one_shot_job(program: Program, limits: Limits, result_bytes: int, *, memory_is_counted: bool) -> dict[str, object]:
+    """The job as the program's process takes it."""
     return {
         "session": False,
         "code": program.code,
@@ -113,10 +111,8 @@ def one_shot_job(
         "files": program.files,
         "figures": program.figures,
         "tools": program.tools.as_told_to_guest(),
-        "disk_bytes": limits.disk_bytes,
         "rlimits": rlimits(limits, memory_is_counted=memory_is_counted),
         "result_bytes": result_bytes,
-        "collect": collection.wanted(program.collect, figures=program.figures),
     }
 
 
@@ -137,8 +133,12 @@ async def _watched(jail: Jail, program: Program, limits: Limits, collection: Col
     watch = Watch(jail, limits)
     ended = await watch.until(read_end(jail))
     wall_ms = (time.perf_counter() - started) * 1000
-    files = await collected_files(jail, collection.seconds) if ended else []
-    jail.kill()
+    files: list[CollectedFile] = []
+    if ended is None:
+        jail.kill()
+    elif program.collect or program.figures:
+        wanted = collection.wanted(program.collect, figures=program.figures)
+        files = await collected_files(jail, wanted, collection.seconds)
     await jail.finished()
     return _concluded(jail, watch, limits, ended, files, wall_ms, program.tools.calls)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -98,15 +99,18 @@ class Service:
         )
 
 
-async def service_of(request: Request) -> Service:
-    """The running service, for a caller that may use it."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and of whom: the running service, and on whose behalf, which turns and sessions are kept by."""
+
+    service: Service
+    owner: str
+
+
+async def caller_of(request: Request) -> Caller:
+    """The caller, who may use the service. Raises the problem for a missing token, or for an owner's unusable name."""
     service: Service = request.app.state.service
     require_token(request, service.settings.sandbox_token)
-    return service
-
-
-async def owner_of(request: Request) -> str:
-    """On whose behalf the caller asks: what turns and sessions are kept by. Raises the problem for an unusable name."""
     owner = request.headers.get(OWNER_HEADER, "")
     if len(owner) > _MAX_OWNER_LENGTH or not (owner.isascii() and (owner.isprintable() or not owner)):
         field = FieldError(
@@ -115,7 +119,7 @@ async def owner_of(request: Request) -> str:
             remedy="send a shorter plain name, or none",
         )
         raise invalid_request([field])
-    return owner
+    return Caller(service, owner)
 
 
 def decoded_files(wanted: Sequence[InputFile], limits: Limits) -> list[tuple[str, bytes]]:
@@ -131,16 +135,23 @@ def decoded_files(wanted: Sequence[InputFile], limits: Limits) -> list[tuple[str
 
 async def unless_disconnected(request: Request, running: Coroutine[Any, Any, Outcome]) -> Outcome:
     """The outcome; a caller that goes away meanwhile takes its run with it."""
-    run, gone = asyncio.create_task(running), asyncio.create_task(_disconnected(request))
+    gone = asyncio.create_task(_disconnected(request))
     try:
-        await asyncio.wait({run, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if run.done():
-            return run.result()
-        raise Problem(CLIENT_CLOSED_REQUEST, "client-closed-request", "The caller went away", "the run was killed")
+        async with asyncio.timeout(None) as present:
+            gone.add_done_callback(lambda _: _expire(present))
+            return await running
+    except TimeoutError:
+        if not present.expired():
+            raise
+        detail = "the run was killed"
+        raise Problem(CLIENT_CLOSED_REQUEST, "client-closed-request", "The caller went away", detail) from None
     finally:
-        run.cancel()
         gone.cancel()
-        await asyncio.gather(run, gone, return_exceptions=True)
+
+
+def _expire(scope: asyncio.Timeout) -> None:
+    with contextlib.suppress(RuntimeError):  # it was left already
+        scope.reschedule(0)
 
 
 async def _disconnected(request: Request) -> None:

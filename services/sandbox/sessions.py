@@ -115,7 +115,6 @@ class Session:
         jail = self._jail
         for drain, limit in self._drains(limits):
             drain.begin(limit)
-        jail.output_exceeded.clear()
         self.executions += 1
         self._tools = program.tools
         self._cell_ended = asyncio.get_running_loop().create_future()
@@ -172,8 +171,8 @@ class Session:
     async def _collected(self, program: Program, end: int | Ended | None) -> list[CollectedFile]:
         if not isinstance(end, int) or not (program.collect or program.figures):
             return []
-        await self._jail.ask(b"C", self._collection.wanted(program.collect, figures=program.figures))
-        return await collected_files(self._jail, self._collection.seconds)
+        wanted = self._collection.wanted(program.collect, figures=program.figures)
+        return await collected_files(self._jail, wanted, self._collection.seconds)
 
     def _concluded(
         self, watch: Watch, limits: Limits, end: int | Ended | None, files: list[CollectedFile], wall_ms: float
@@ -290,10 +289,8 @@ class Sessions:
             "files": files,
             "figures": False,
             "tools": [],
-            "disk_bytes": limits.disk_bytes,
             "rlimits": rlimits(whole, memory_is_counted=memory_is_counted),
             "result_bytes": self._result_bytes,
-            "collect": self._collection.wanted([]),
         }
 
     async def _expire(self, session: Session) -> None:

@@ -86,7 +86,7 @@ class ToolBroker:
         self.specs = {spec.name: spec for spec in specs}
         self.calls: list[ToolCall] = []
         self._client = client
-        self._execution = execution or uuid.uuid4().hex
+        self._execution = execution or (uuid.uuid4().hex if specs else "")
         self._made: dict[str, int] = {}
 
     @classmethod

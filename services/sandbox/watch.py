@@ -27,6 +27,8 @@ class Watch:
         self._limits = limits
         self._before = before
         self.stop: Stop | None = None
+        self._deadline: asyncio.Timeout | None = None
+        self._sampling: asyncio.TimerHandle | None = None
 
     def used(self) -> Counted:
         """What this run used so far."""
@@ -41,29 +43,33 @@ class Watch:
 
     async def until(self, awaited: Coroutine[Any, Any, Awaited]) -> Awaited | None:
         """Its result, unless a limit is broken first: then None, and ``stop`` says which."""
-        wanted = asyncio.create_task(awaited)
-        stops = [asyncio.create_task(self._output_exceeded()), asyncio.create_task(self._use_exceeded())]
-        waits: set[asyncio.Task[Any]] = {wanted, *stops}
+        self._jail.on_output_exceeded = lambda: self._break("output")
         try:
-            done, _ = await asyncio.wait(waits, timeout=self._limits.wall_seconds, return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.timeout(self._limits.wall_seconds) as self._deadline:
+                self._sample_later()
+                return await awaited
+        except TimeoutError:
+            self.stop = self.stop or "wall"
+            return None
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-        if wanted in done:
-            return wanted.result()
-        self.stop = next((stop.result() for stop in stops if stop in done), "wall")
-        return None
+            self._jail.on_output_exceeded = self._deadline = None
+            if self._sampling is not None:
+                self._sampling.cancel()
 
-    async def _output_exceeded(self) -> Stop:
-        await self._jail.output_exceeded.wait()
-        return "output"
+    def _break(self, stop: Stop) -> None:
+        """Wait no longer."""
+        if self._deadline is not None and self.stop is None:
+            self.stop = stop
+            self._deadline.reschedule(asyncio.get_running_loop().time())
 
-    async def _use_exceeded(self) -> Stop:
-        while True:
-            await asyncio.sleep(SAMPLING_SECONDS)
-            used = self.used()
-            if used.oom_kills or used.peak_bytes > self._limits.memory_bytes:
-                return "memory"
-            if used.cpu_seconds >= self._limits.cpu_seconds:
-                return "cpu"
+    def _sample_later(self) -> None:
+        self._sampling = asyncio.get_running_loop().call_later(SAMPLING_SECONDS, self._sample)
+
+    def _sample(self) -> None:
+        used = self.used()
+        if used.oom_kills or used.peak_bytes > self._limits.memory_bytes:
+            self._break("memory")
+        elif used.cpu_seconds >= self._limits.cpu_seconds:
+            self._break("cpu")
+        else:
+            self._sample_later()

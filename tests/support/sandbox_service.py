@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from tests.support.launcher import clean_environment
 
+from sandbox.guest.program import WAITING_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -50,7 +52,7 @@ class Service:
 
     def program_pids(self) -> list[int]:
         """Every process of a program that is alive, or not yet reaped. None are seen of a service that runs elsewhere."""
-        return [pid for jail in self.jails() for pid in _descendants(jail)]
+        return [pid for jail in self.jails() for pid in _descendants(jail) if not _waits(pid)]
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
@@ -119,6 +121,14 @@ def _children(pid: int) -> list[int]:
         return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
     except OSError:
         return []
+
+
+def _waits(pid: int) -> bool:
+    """Whether it is a process that has been given no program yet."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == WAITING_NAME
+    except OSError:
+        return False
 
 
 def _descendants(pid: int) -> list[int]:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox.guest import figures, program
+from sandbox.guest import ending, figures, inputs
 from sandbox.guest.calls import receive_json, send_json
-from sandbox.guest.collect import write_beneath
-from sandbox.guest.confine import BOX
 
 if TYPE_CHECKING:
     import types
@@ -50,26 +47,19 @@ def _run(cell: dict[str, Any], number: int, calls: Calls, module: types.ModuleTy
         if cell["figures"]:
             figures.save_open_figures()
     except SystemExit as end:
-        return program.exit_status(end)
+        return ending.exit_status(end)
     except BaseException as error:  # noqa: BLE001 - whatever the cell raised
-        program.report_uncaught(error, answer)
+        ending.report_uncaught(error, answer)
         return 1
     return 0
 
 
 def _give(cell: dict[str, Any], calls: Calls) -> None:
     """The cell's files, standard input and tools."""
-    box = os.open(BOX, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for path, encoded in cell["files"]:
-            write_beneath(box, path, bytes.fromhex(encoded))
-    finally:
-        os.close(box)
-    stdin = program.memory_file(cell["stdin"].encode())
-    os.dup2(stdin, 0)
-    os.close(stdin)
+    inputs.write_files((path, bytes.fromhex(encoded)) for path, encoded in cell["files"])
+    inputs.become_stdin(cell["stdin"].encode())
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it lives as long as the cell
-    program.define_tools(calls, cell["tools"])
+    inputs.define_tools(calls, cell["tools"])
 
 
 def _execute(code: str, name: str, module: types.ModuleType) -> None:

@@ -1,8 +1,4 @@
-"""What PID 1 of a jail closes around itself: first its namespaces' insides, then, with the job, everything else.
-
-Between the two it waits in the pool with capabilities in its own user namespace, and has seen nothing of any caller:
-so one waiting jail serves a run of any size.
-"""
+"""What PID 1 of a jail closes around itself, before there is a job: namespaces' insides, file systems, then itself."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ _ABI_REFER, _ABI_TRUNCATE, _ABI_IOCTL, _ABI_SCOPES = 2, 3, 5, 6
 
 
 def enter(settings: dict[str, Any]) -> None:
-    """The first half: identity, file systems, loopback, first in line for the kernel's OOM killer."""
+    """Identity, file systems, loopback, first in line for the kernel's OOM killer."""
     proc = settings["proc_descriptor"]
     for name, content in (("setgroups", "deny"), ("uid_map", _own_map()), ("gid_map", _own_map())):
         _write_proc(proc, name, content)
@@ -36,18 +32,14 @@ def enter(settings: dict[str, Any]) -> None:
     os.setsid()
     kernel.mount_tmpfs(TMP, "1777", settings["tmp_bytes"], settings["inodes"])
     kernel.mount_tmpfs(SHM, "1777", settings["shm_bytes"], settings["inodes"])
+    kernel.mount_tmpfs(BOX, "0755", settings["disk_bytes"], settings["inodes"])
     if settings["fresh_proc"]:
         kernel.mount_proc("/proc")
     kernel.raise_loopback()
 
 
-def mount_box(settings: dict[str, Any], disk_bytes: int) -> None:
-    """The second half begins: the working directory of the size asked for."""
-    kernel.mount_tmpfs(BOX, "0755", disk_bytes, settings["inodes"])
-
-
 def close(settings: dict[str, Any]) -> None:
-    """The second half: no way to change anything any more."""
+    """No way to change anything any more."""
     os.chdir(BOX)
     kernel.drop_capabilities()
     if settings["landlock"]:

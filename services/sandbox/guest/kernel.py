@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import ctypes
 import errno
 import fcntl
@@ -14,6 +15,8 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 _CLONE = {"x86_64": 56, "aarch64": 220}
+SIGNAL_INFORMATION_BYTES = 128  # a signalfd_siginfo
+_SIGNAL_SET_BYTES = 128  # a sigset_t of the C library
 _OPENAT2 = 437
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _SIGCHLD = 17
@@ -28,7 +31,7 @@ NAMESPACES = {
 }
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _SECCOMP_MODE_FILTER = 2
 _BPF_INSTRUCTION_BYTES = 8
@@ -81,6 +84,18 @@ def raise_loopback() -> None:
 def set_dumpable(value: int) -> None:
     """Whether processes of the same user may trace this one and read its memory."""
     _checked("prctl dumpable", _libc.prctl(_PR_SET_DUMPABLE, value, 0, 0, 0))
+
+
+def set_name(name: str) -> None:
+    """What ps and top show for this process."""
+    _checked("prctl name", _libc.prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0))
+
+
+def child_signals() -> int:
+    """A descriptor that can be read when a child has ended. SIGCHLD comes no other way from now on."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
+    mask = (1 << _signal.SIGCHLD - 1).to_bytes(_SIGNAL_SET_BYTES, "little")
+    return _checked("signalfd", _libc.signalfd(-1, ctypes.c_char_p(mask), os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def become_subreaper() -> None:

@@ -1,4 +1,4 @@
-"""An interpreter that has imported everything, and forks one jail for each control socket it is handed."""
+"""An interpreter that has imported everything, and forks one jail for each pair of sockets it is handed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox.guest import init, kernel
+from sandbox.guest import init, kernel, program
+from sandbox.guest.wire import DISK_BYTES_WIDTH, PIPES
 
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -29,7 +30,7 @@ def main(nursery_descriptor: int, settings_descriptor: int) -> NoReturn:
     facts = _prepare(settings)
     nursery.send(json.dumps(facts).encode())
     while True:
-        control = _next_control(nursery)
+        control, jobs, pipes, settings["disk_bytes"] = _next_jail(nursery)
         try:
             child = kernel.clone_into_namespaces()
         except OSError as error:
@@ -37,8 +38,11 @@ def main(nursery_descriptor: int, settings_descriptor: int) -> NoReturn:
             child = 1
         if child == 0:
             nursery.close()
-            init.main(control, settings)
+            init.main(control, jobs, pipes, settings)
         control.close()
+        jobs.close()
+        for pipe in pipes:
+            os.close(pipe)
 
 
 def _prepare(settings: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +58,7 @@ def _prepare(settings: dict[str, Any]) -> dict[str, Any]:
         except Exception as error:  # noqa: BLE001 - whatever a package does on import, the operator is told
             faults[name] = f"{type(error).__name__}: {error}"
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the kernel reaps
+    program.hide_guest()
     gc.collect()
     gc.freeze()  # or the programs' collections would copy every page of what is here already
     threads = sys._current_frames()  # noqa: SLF001 - threading does not know threads that C code started
@@ -69,8 +74,10 @@ def _kernel_threads() -> int:
         return 1
 
 
-def _next_control(nursery: socket.socket) -> socket.socket:
-    message, descriptors, _, _ = socket.recv_fds(nursery, 1, 1)
+def _next_jail(nursery: socket.socket) -> tuple[socket.socket, socket.socket, list[int], int]:
+    """The sockets of its PID 1 and of its program, the program's pipes, and the size of its working directory."""
+    message, descriptors, _, _ = socket.recv_fds(nursery, DISK_BYTES_WIDTH, 2 + PIPES)
     if not message:
         os._exit(0)
-    return socket.socket(fileno=descriptors[0])
+    control, jobs = (socket.socket(fileno=descriptor) for descriptor in descriptors[:2])
+    return control, jobs, descriptors[2:], int.from_bytes(message, "big")

@@ -1,24 +1,26 @@
-"""Bytes between a jail and the service: frames of a letter, a 4-byte length and a payload; and descriptors.
+"""Bytes between a jail and the service: frames of a letter, a 4-byte length and a payload.
 
-From PID 1: ``H`` ready; ``E`` the program ended: wait status, user and system microseconds, peak bytes; ``F`` a
+From PID 1: ``H`` closed; ``E`` the program ended: wait status, user and system microseconds, peak bytes; ``F`` a
 collected file; ``O`` a file left out, with the reason; ``D`` nothing more comes; ``X`` the jail could not be made.
-To PID 1: a marshalled dictionary in a frame, ``J`` a job, ``C`` collect, ``I`` interrupt.
+To PID 1, a marshalled dictionary in a frame: ``G`` fork the program, ``C`` collect, ``I`` interrupt.
+To the program: ``J`` its job, once; then the socket is for tools and cells.
 """
 
 from __future__ import annotations
 
-import array
 import marshal
 import os
-import socket
 
 TYPE_CHECKING = False  # as typing has it, without importing it
 if TYPE_CHECKING:
+    import socket
     from typing import Any
 
 CHUNK_BYTES = 1 << 20
 HEADER_BYTES = 5
-MAX_DESCRIPTORS = 4
+# A request for a jail: the size of its working directory, with two sockets and the program's pipes.
+DISK_BYTES_WIDTH = 8
+PIPES = 3
 
 
 def send(descriptor: int, kind: bytes, payload: bytes) -> None:
@@ -26,24 +28,11 @@ def send(descriptor: int, kind: bytes, payload: bytes) -> None:
     write_all(descriptor, kind + len(payload).to_bytes(4, "big") + payload)
 
 
-def receive(control: socket.socket) -> tuple[bytes, dict[str, Any], list[int]]:
-    """The next frame from the service, with the descriptors that came along. EOFError when the service is gone."""
-    first, descriptors = _receive_descriptors(control)
-    if not first:
-        raise EOFError
-    header = first + read_exactly(control.fileno(), HEADER_BYTES - len(first))
-    payload = read_exactly(control.fileno(), int.from_bytes(header[1:], "big"))
-    return header[:1], marshal.loads(payload) if payload else {}, descriptors  # noqa: S302 - from the service
-
-
-def _receive_descriptors(control: socket.socket) -> tuple[bytes, list[int]]:
-    descriptors = array.array("i")
-    space = socket.CMSG_SPACE(MAX_DESCRIPTORS * descriptors.itemsize)
-    data, ancillary, _, _ = control.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
-    return data, list(descriptors)
+def receive(connection: socket.socket) -> tuple[bytes, dict[str, Any]]:
+    """The letter and content of the next frame from the service. EOFError when the service is gone."""
+    header = read_exactly(connection.fileno(), HEADER_BYTES)
+    payload = read_exactly(connection.fileno(), int.from_bytes(header[1:], "big"))
+    return header[:1], marshal.loads(payload) if payload else {}  # noqa: S302 - from the service
 
 
 def write_all(descriptor: int, content: bytes) -> None:

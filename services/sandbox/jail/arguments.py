@@ -56,8 +56,9 @@ class Layout:
     inodes: int
 
     def readable(self) -> list[str]:
-        """What programs may read and execute."""
-        return ["/usr", *(f"/{name}" for name in _LINKED_INTO_USR), *map(str, self.interpreter.outside_usr())]
+        """What programs may read and execute; links into /usr are /usr's."""
+        beside_usr = [f"/{name}" for name in _LINKED_INTO_USR if not Path("/", name).is_symlink()]
+        return ["/usr", *beside_usr, *map(str, self.interpreter.outside_usr())]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from sandbox.limits import Limits
 
 Version = Literal["cgroup-v1", "cgroup-v2"]
+_FILE_BYTES = 4096  # more than any of the files read here
 _FOLDER = "astrolabe-sandbox"
 _CONTROLLERS = ("memory", "pids", "cpuacct")
 
 
 class RunGroup:
-    """The group of one run: made before its jail, removed when the jail's processes are gone."""
+    """The group of one run: it holds PID 1 of its jail before that forks, and is removed when the jail is gone."""
 
     def __init__(self, groups: CGroups, folders: dict[str, Path], limits: Limits) -> None:
         self._groups = groups
         self._folders = folders
         self._limits: Limits | None = None
+        self._opened: dict[Path, int] = {}
         try:
             for folder in set(folders.values()):
                 folder.mkdir()
@@ -55,22 +57,37 @@ class RunGroup:
         with contextlib.suppress(ProcessLookupError):  # then there is nothing to hold
             for folder in set(self._folders.values()):
                 (folder / "cgroup.procs").write_text(str(pid))
+        with contextlib.suppress(FileNotFoundError):
+            self.counted()  # opens what the event loop will read while a caller waits
 
     def counted(self) -> Counted:
         """What has been used so far."""
         memory = self._folders["memory"]
         if self._groups.version == "cgroup-v2":
-            cpu_seconds = _fields(memory / "cpu.stat").get("usage_usec", 0) / 1e6
-            return Counted(_fields(memory / "memory.events")["oom_kill"], _number(memory / "memory.peak"), cpu_seconds)
+            cpu_seconds = self._fields(memory / "cpu.stat").get("usage_usec", 0) / 1e6
+            oom_kills = self._fields(memory / "memory.events")["oom_kill"]
+            return Counted(oom_kills, int(self._read(memory / "memory.peak")), cpu_seconds)
         return Counted(
-            _fields(memory / "memory.oom_control").get("oom_kill", 0),
-            _number(memory / "memory.max_usage_in_bytes"),
-            _number(self._folders["cpuacct"] / "cpuacct.usage") / 1e9,
+            self._fields(memory / "memory.oom_control").get("oom_kill", 0),
+            int(self._read(memory / "memory.max_usage_in_bytes")),
+            int(self._read(self._folders["cpuacct"] / "cpuacct.usage")) / 1e9,
         )
 
     def remove(self) -> None:
         """Remove the group; what the kernel still calls busy is removed with a later one."""
+        while self._opened:
+            os.close(self._opened.popitem()[1])
         self._groups.discard(set(self._folders.values()))
+
+    def _fields(self, file: Path) -> dict[str, int]:
+        pairs = (line.split() for line in self._read(file).splitlines())
+        return {name.decode(): int(value) for name, value in pairs}
+
+    def _read(self, file: Path) -> bytes:
+        """The file's content now; it is opened once."""
+        if file not in self._opened:
+            self._opened[file] = os.open(file, os.O_RDONLY)
+        return os.pread(self._opened[file], _FILE_BYTES, 0)
 
     def _values(self, limits: Limits) -> Iterator[tuple[Path, int]]:
         memory, pids = self._folders["memory"], self._folders["pids"]
@@ -95,10 +112,16 @@ class CGroups:
         self._numbers = itertools.count(1)
         self._discarded: set[Path] = set()
 
-    def run_group(self, limits: Limits) -> RunGroup:
-        """A new group, held to ``limits``."""
+    def hold(self, pid: int, limits: Limits) -> RunGroup:
+        """A new group, held to ``limits``, with a process in it. Blocks as :meth:`RunGroup.hold` does."""
         name = f"run-{next(self._numbers)}"
-        return RunGroup(self, {key: parent / name for key, parent in self._parents.items()}, limits)
+        group = RunGroup(self, {key: parent / name for key, parent in self._parents.items()}, limits)
+        try:
+            group.hold(pid)
+        except OSError:
+            group.remove()
+            raise
+        return group
 
     def discard(self, folders: set[Path]) -> None:
         """Remove these groups, and those that could not be removed before."""
@@ -183,12 +206,3 @@ def _own_groups(proc: Path) -> dict[str, Path]:
             if controller in paths:
                 groups[controller] = Path(mount_point, os.path.relpath(paths[controller], root))
     return groups
-
-
-def _fields(file: Path) -> dict[str, int]:
-    pairs = (line.split() for line in file.read_text().splitlines())
-    return {name: int(value) for name, value in pairs}
-
-
-def _number(file: Path) -> int:
-    return int(file.read_text())

@@ -12,7 +12,7 @@ from sandbox.jail.template import Template
 if TYPE_CHECKING:
     from sandbox.jail.account import Account
     from sandbox.jail.arguments import Layout
-    from sandbox.jail.cgroup import CGroups, RunGroup
+    from sandbox.jail.cgroup import CGroups
     from sandbox.jail.template import Filters
     from sandbox.limits import Limits
 
@@ -51,24 +51,18 @@ class Jailer:
         self._lock = asyncio.Lock()
 
     def serves(self, jail_limits: Limits, limits: Limits) -> bool:
-        """Whether a jail started for ``jail_limits`` can run under ``limits``: always, they are set with the job."""
-        del jail_limits, limits
-        return True
+        """Whether a jail started for ``jail_limits`` can run under ``limits``: all but one are set with the job."""
+        return jail_limits.disk_bytes == limits.disk_bytes
 
     async def start(self, limits: Limits) -> JailProcess:
         """A jail that waits for its job. On the event loop's thread only. Raises :class:`JailStartError`."""
-        group = await self._new_group(limits)
-        try:
-            template = await self._ready_template()
-            jail = JailProcess(template, self._account, group)
-        except BaseException:
-            if group is not None:
-                group.remove()
-            raise
+        template = await self._ready_template()
+        jail = JailProcess(template, self._account, limits.disk_bytes)
         self._living[template] += 1
         jail.on_close(lambda: self._leave(template))
         try:
             await jail.ready(self._start_seconds)
+            await jail.hold(self._cgroups, limits)
         except BaseException:
             await jail.close()
             raise
@@ -80,17 +74,6 @@ class Jailer:
             template.close()
         self._living.clear()
         self._template = None
-
-    async def _new_group(self, limits: Limits) -> RunGroup | None:
-        """Made on another thread, for the kernel takes its time; not lost when the wait for it is cancelled."""
-        if self._cgroups is None:
-            return None
-        making = asyncio.get_running_loop().run_in_executor(None, self._cgroups.run_group, limits)
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(_remove_made)
-            raise
 
     async def _ready_template(self) -> Template:
         async with self._lock:
@@ -144,8 +127,3 @@ class Jailer:
             "python": ".".join(map(str, self.layout.interpreter.version)),
             "preloaded": list(self.layout.preload),
         }
-
-
-def _remove_made(making: asyncio.Future[RunGroup]) -> None:
-    if not making.cancelled() and making.exception() is None:
-        making.result().remove()

@@ -77,10 +77,15 @@ class Drain(Kept):
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, self._read)
 
-    def take(self) -> bytes:
-        """What is kept so far, which is then forgotten. Reads first what has been written already."""
+    def exhausted(self) -> bool:
+        """Read what has been written already: whether that is all, for the stream has ended."""
         while not self._ended.is_set() and self._read():
             continue
+        return self._ended.is_set()
+
+    def take(self) -> bytes:
+        """What is kept so far, which is then forgotten. Reads first what has been written already."""
+        self.exhausted()
         return super().take()
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
+from sandbox.guest.wire import PIPES
 from sandbox.jail.faults import GuestProtocolError, JailStartError
 from sandbox.jail.pipes import Drain, readable
 from sandbox.jail.process_tree import ProcessTree
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sandbox.jail.account import Account
-    from sandbox.jail.cgroup import RunGroup
+    from sandbox.jail.cgroup import CGroups, RunGroup
     from sandbox.jail.counted import Counted
     from sandbox.jail.template import Template
     from sandbox.limits import Limits
@@ -31,23 +32,30 @@ _MAX_FRAME_BYTES = 64 << 20
 
 
 class JailProcess:
-    """A jail forked from a template. :meth:`ready`, then one :meth:`submit`; :meth:`close` whatever happens."""
+    """A jail forked from a template. :meth:`ready`, :meth:`hold`, one :meth:`submit`; :meth:`close` whatever happens.
 
-    def __init__(self, template: Template, account: Account, group: RunGroup | None) -> None:
-        self.output_exceeded = asyncio.Event()
+    PID 1 is spoken to on the control socket; the program takes its job on one of its own, which is then its way to call
+    tools, if it has any.
+    """
+
+    def __init__(self, template: Template, account: Account, disk_bytes: int) -> None:
+        self.on_output_exceeded: Callable[[], None] | None = None
         self.init_pid = 0
-        self._account = account
-        self._group = group
+        self._group: RunGroup | None = None
         self._resources = contextlib.ExitStack()
         self._init: int | None = None
+        self._killed = False
         self._drains: tuple[Drain, ...] = ()
         self.calls: socket.socket | None = None
         with contextlib.ExitStack() as theirs:
             self._control, control = _socket_pair(self._resources, theirs)
+            self._jobs, jobs = _socket_pair(self._resources, theirs)
+            pipes = [_pipe(self._resources, theirs, account) for _ in range(PIPES)]
+            self._reading = [reading for reading, _ in pipes]
             # The kernel stamps the guest's first bytes with its PID as seen from here.
             self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             try:
-                template.fork_jail(control)
+                template.fork_jail(control, jobs, [writing for _, writing in pipes], disk_bytes)
             except BaseException:
                 self._resources.close()
                 raise
@@ -74,37 +82,47 @@ class JailProcess:
         self.init_pid = _CREDENTIALS.unpack(credentials)[0]
         self._init = os.pidfd_open(self.init_pid)
         self._resources.callback(os.close, self._init)
-        if self._group is not None:
-            await asyncio.to_thread(self._group.hold, self.init_pid)
         self._tree = ProcessTree(self.init_pid)
 
+    async def hold(self, groups: CGroups | None, limits: Limits) -> None:
+        """Have a control group hold PID 1, and then let it fork the program."""
+        if groups is not None:
+            # On another thread, for the kernel takes its time; not lost when the wait for it is cancelled.
+            holding = asyncio.get_running_loop().run_in_executor(None, groups.hold, self.init_pid, limits)
+            try:
+                self._group = await asyncio.shield(holding)
+            except asyncio.CancelledError:
+                holding.add_done_callback(_remove_held)
+                raise
+            except OSError as error:
+                raise JailStartError(f"no control group can be made: {error}") from error
+        await self.ask(b"G", {})
+
     def waiting(self) -> bool:
-        """Whether it is alive and has not been given a job."""
-        return self._init is not None and not self._drains and not _has_ended(self._init)
+        """Whether it is alive, has said nothing, and has not been given a job."""
+        return self._init is not None and not self._drains and not _any_readable(self._init, self._control.fileno())
 
     async def submit(self, job: Mapping[str, Any], limits: Limits, *, result_bytes: int, calls: bool) -> None:
-        """Hold the jail to its limits and give PID 1 its job, with the pipes and the calls socket of the program.
+        """Hold the jail to its limits and give the program its job.
 
         The job is marshalled, which costs the guest no import; only ever in this direction.
         """
         if self._group is not None:
             self._group.set_limits(limits)
-        with contextlib.ExitStack() as theirs:
-            pipes = [_pipe(self._resources, theirs, self._account) for _ in range(3)]
-            passed = [writing for _, writing in pipes]
-            if calls:
-                self.calls, guest_end = _socket_pair(self._resources, theirs)
-                passed.append(guest_end.fileno())
-            exceeded = self.output_exceeded.set
-            self.stdout = Drain(pipes[0][0], limits.output_bytes, exceeded)
-            self.stderr = Drain(pipes[1][0], limits.output_bytes, exceeded)
-            self.result = Drain(pipes[2][0], result_bytes + 2)  # its letter and its line's end
-            self._drains = (self.stdout, self.stderr, self.result)
-            await self._send(b"J", job, passed)
+        stdout, stderr, result = self._reading
+        self.stdout = Drain(stdout, limits.output_bytes, self._output_exceeded)
+        self.stderr = Drain(stderr, limits.output_bytes, self._output_exceeded)
+        self.result = Drain(result, result_bytes + 2)  # its letter and its line's end
+        self._drains = (self.stdout, self.stderr, self.result)
+        await _send(self._jobs, b"J", job)
+        if calls:
+            self.calls = self._jobs
+        else:
+            self._jobs.close()
 
     async def ask(self, kind: bytes, wanted: Mapping[str, Any]) -> None:
-        """Ask PID 1 of a session to collect files (``C``) or to interrupt the program (``I``)."""
-        await self._send(kind, wanted, [])
+        """Ask PID 1 to fork the program (``G``), interrupt it (``I``) or collect files (``C``)."""
+        await _send(self._control, kind, wanted)
 
     async def frame(self) -> tuple[bytes, bytes] | None:
         """The next letter and payload from PID 1; None when it is gone."""
@@ -123,22 +141,25 @@ class JailProcess:
 
     def kill(self) -> None:
         """End every process of the jail, by ending its PID 1."""
+        self._killed = True
         if self._init is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
 
     async def finished(self) -> None:
-        """Wait until every process of the jail is gone and everything it wrote has been read."""
-        if self._init is not None and not _has_ended(self._init):
+        """Wait until everything the program wrote has been read: it, and all it left, has ended or been killed."""
+        if self._killed and self._init is not None and not _any_readable(self._init):
             await readable(self._init)
+        self._jobs.close()  # with what may lie unread in it: a pipe's end, held open
         for drain in self._drains:
-            await drain.finished()
+            if not drain.exhausted():
+                await drain.finished()
 
     async def close(self) -> None:
-        """Kill what is left, and give everything back."""
+        """Kill what is left, wait until it is gone, and give everything back."""
         self.kill()
         try:
-            if self._init is not None and not _has_ended(self._init):
+            if self._init is not None and not _any_readable(self._init):
                 await readable(self._init)
         finally:
             for drain in self._drains:
@@ -148,15 +169,19 @@ class JailProcess:
             if self._group is not None:  # nobody waits for it: what the kernel calls busy is tried again later
                 asyncio.get_running_loop().run_in_executor(None, self._group.remove)
 
-    async def _send(self, kind: bytes, content: Mapping[str, Any], descriptors: list[int]) -> None:
-        encoded = marshal.dumps(dict(content), 2)
-        message = _FRAME_HEADER.pack(kind, len(encoded)) + encoded
-        with contextlib.suppress(OSError):  # it is gone, as the next frame will say
-            socket.send_fds(self._control, [message[:1]], descriptors)
-            await asyncio.get_running_loop().sock_sendall(self._control, message[1:])
+    def _output_exceeded(self) -> None:
+        if self.on_output_exceeded is not None:
+            self.on_output_exceeded()
 
     async def _receive(self, size_bytes: int) -> bytes | None:
         return await receive_exactly(self._control, size_bytes)
+
+
+async def _send(connection: socket.socket, kind: bytes, content: Mapping[str, Any]) -> None:
+    """One frame."""
+    encoded = marshal.dumps(dict(content), 2)
+    with contextlib.suppress(OSError):  # it is gone, as the next frame will say
+        await asyncio.get_running_loop().sock_sendall(connection, _FRAME_HEADER.pack(kind, len(encoded)) + encoded)
 
 
 async def receive_exactly(connection: socket.socket, size_bytes: int) -> bytes | None:
@@ -173,10 +198,17 @@ async def receive_exactly(connection: socket.socket, size_bytes: int) -> bytes |
     return bytes(received)
 
 
-def _has_ended(pidfd: int) -> bool:
+def _any_readable(*descriptors: int) -> bool:
+    """Whether any can be read now (a pidfd: whether the process has ended)."""
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _remove_held(holding: asyncio.Future[RunGroup]) -> None:
+    if not holding.cancelled() and holding.exception() is None:
+        holding.result().remove()
 
 
 def _socket_pair(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from sandbox.guest.wire import DISK_BYTES_WIDTH
 from sandbox.jail import arguments
 from sandbox.jail.faults import CannotConfineError, JailStartError
 from sandbox.jail.pipes import Drain, readable
@@ -83,10 +84,11 @@ class Template:
         """Whether it can still fork."""
         return self._process.poll() is None
 
-    def fork_jail(self, control: socket.socket) -> None:
-        """Have a jail made that is spoken to over the other end of ``control``."""
+    def fork_jail(self, control: socket.socket, jobs: socket.socket, pipes: list[int], disk_bytes: int) -> None:
+        """Have a jail made whose PID 1 speaks over the one socket, and whose program waits on the other."""
+        wanted = disk_bytes.to_bytes(DISK_BYTES_WIDTH, "big")
         try:
-            socket.send_fds(self._nursery, [b"J"], [control.fileno()])
+            socket.send_fds(self._nursery, [wanted], [control.fileno(), jobs.fileno(), *pipes])
         except OSError as error:
             raise JailStartError(f"the template is gone or busy: {error}") from error
 
@@ -123,6 +125,7 @@ class Template:
 def _settings(layout: arguments.Layout, filters: Filters, proc: int | None) -> dict[str, object]:
     """What the template and its jails are told."""
     return {
+        "in_container": False,
         "fresh_proc": layout.fresh_proc,
         "proc_descriptor": proc,
         "landlock": layout.landlock,

@@ -149,6 +149,7 @@ def test_calls_are_counted_and_unlisted_ones_refused(sandbox: Service, endpoint:
         "os.write(s, (50000).to_bytes(4, 'big') + b'[' * 50000)",
         "os.write(s, (9).to_bytes(4, 'big') + b'{\"call\":1')",
         'm = b\'{"call": 1, "name": "\\\\ud800", "arguments": 1}\'; os.write(s, len(m).to_bytes(4, \'big\') + m)',
+        "os.write(s, bytes([255] * 4)); socket.send_fds(socket.socket(fileno=s), [b'x' * 1000], [1, 2] * 20)",
         "m = b'{\"end\": 1, \"exit_code\": 0}'; os.write(s, len(m).to_bytes(4, 'big') + m); os._exit(7)",
     ],
 )

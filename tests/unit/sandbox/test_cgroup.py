@@ -63,11 +63,12 @@ def test_without_controllers_it_says_which_are_missing(tmp_path: Path, proc: Pat
 
 
 def test_version_2_counts(tmp_path: Path) -> None:
-    group = CGroups("cgroup-v2", {"memory": tmp_path, "pids": tmp_path}).run_group(LIMITS)
+    group = CGroups("cgroup-v2", {"memory": tmp_path, "pids": tmp_path}).hold(7, LIMITS)
     folder = tmp_path / "run-1"
     assert (folder / "memory.max").read_text() == str(1 << 26)
     assert (folder / "memory.oom.group").read_text() == "1"
     assert (folder / "pids.max").read_text() == "11"
+    assert (folder / "cgroup.procs").read_text() == "7"
     (folder / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
     (folder / "memory.peak").write_text("4096\n")
     (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 0\n")
@@ -75,7 +76,7 @@ def test_version_2_counts(tmp_path: Path) -> None:
 
 
 def test_a_waiting_jails_limits_are_set_when_its_run_comes(tmp_path: Path) -> None:
-    group = CGroups("cgroup-v2", {"memory": tmp_path, "pids": tmp_path}).run_group(LIMITS)
+    group = CGroups("cgroup-v2", {"memory": tmp_path, "pids": tmp_path}).hold(7, LIMITS)
     group.set_limits(dataclasses.replace(LIMITS, memory_bytes=1 << 27, processes=3))
     assert (tmp_path / "run-1" / "memory.max").read_text() == str(1 << 27)
     assert (tmp_path / "run-1" / "pids.max").read_text() == "4"
@@ -83,7 +84,7 @@ def test_a_waiting_jails_limits_are_set_when_its_run_comes(tmp_path: Path) -> No
 
 def test_a_group_still_busy_is_removed_with_a_later_one(tmp_path: Path) -> None:
     groups = CGroups("cgroup-v2", {"memory": tmp_path, "pids": tmp_path})
-    group = groups.run_group(LIMITS)
+    group = groups.hold(7, LIMITS)
     group.remove()  # ordinary files in an ordinary folder: not empty
     assert (tmp_path / "run-1").exists()
     for file in (tmp_path / "run-1").iterdir():

@@ -14,7 +14,7 @@ from sandbox.jail.faults import GuestProtocolError, JailStartError
 from sandbox.report import collected_files, parse_result, read_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class Frames:
@@ -22,6 +22,9 @@ class Frames:
 
     def __init__(self, frames: Iterable[tuple[bytes, bytes]]) -> None:
         self._frames = iter(frames)
+
+    async def ask(self, kind: bytes, wanted: Mapping[str, object]) -> None:
+        assert (kind, wanted) == (b"C", {})
 
     async def frame(self) -> tuple[bytes, bytes] | None:
         return next(self._frames, None)
@@ -64,7 +67,7 @@ def test_depth_is_that_of_the_text(value: object) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([b"E", b"F", b"O", b"D", b"Z"]), st.binary(max_size=60)), max_size=5))
 async def test_no_frames_raise_but_a_broken_protocol(frames: list[tuple[bytes, bytes]]) -> None:
-    for reading in (read_end(Frames(frames)), collected_files(Frames(frames), 5.0)):  # type: ignore[arg-type]
+    for reading in (read_end(Frames(frames)), collected_files(Frames(frames), {}, 5.0)):  # type: ignore[arg-type]
         try:
             await reading
         except (GuestProtocolError, JailStartError):
@@ -79,4 +82,4 @@ async def test_a_report_is_read() -> None:
 
 async def test_files_without_end_are_not_believed() -> None:
     with pytest.raises(GuestProtocolError):
-        await collected_files(Frames([(b"O", b"too_large 1 x")] * 10_000), 5.0)  # type: ignore[arg-type]
+        await collected_files(Frames([(b"O", b"too_large 1 x")] * 10_000), {}, 5.0)  # type: ignore[arg-type]
