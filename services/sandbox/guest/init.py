@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import socket
     from typing import Any, NoReturn
 
+NAME = "sandbox-init"
+
 
 def main(control: socket.socket, jobs: socket.socket, pipes: list[int], settings: dict[str, Any]) -> NoReturn:
     """The whole life of a jail; leaving ends every process in it.
@@ -50,11 +52,13 @@ def _live(control: socket.socket, jobs: socket.socket, pipes: list[int], setting
     children = kernel.child_signals()
     send(control.fileno(), b"H", b"")
     receive(control)  # once the control group holds this process, and so whatever it forks
+    kernel.set_name(program.WAITING_NAME)  # the program's, from its first moment on
     first = os.fork()
     if first == 0:
         control.close()
         os.close(children)
         program.main(jobs, pipes)
+    kernel.set_name(NAME)
     jobs.close()
     for descriptor in pipes:
         os.close(descriptor)

@@ -31,7 +31,6 @@ _kept: list[types.ModuleType] = []
 def main(jobs: socket.socket, pipes: list[int]) -> NoReturn:
     """Become the program, or a session's interpreter. Leaves by ``os._exit``, after what an interpreter does then."""
     kernel.set_dumpable(1)
-    kernel.set_name(WAITING_NAME)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
