@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from prometheus_client import Counter
 
 from kit.web.app import problem_response
 from sandbox.render import execution_answer
@@ -13,9 +12,6 @@ from sandbox.schemas import ExecutionAnswer, ExecutionRequest
 from sandbox.service import Caller, caller_of, unless_disconnected
 
 router = APIRouter(tags=["executions"])
-
-
-EXECUTIONS = Counter("astrolabe_sandbox_executions", "Executed programs by how they ended.", ["status"])
 
 
 @router.post(
@@ -43,6 +39,5 @@ async def create_execution(
     running = service.run_in(session, program, limits) if session else service.run(owner, program, limits)
     outcome = await unless_disconnected(request, running)
     answer = execution_answer(outcome, service.confinement.describe(), session)
-    EXECUTIONS.labels(answer.status).inc()
     # It was validated when it was made: once is enough.
     return Response(answer.model_dump_json(), media_type="application/json")

@@ -12,6 +12,7 @@ from sandbox import api, api_sessions, fusion
 from sandbox.confinement import Confinement
 from sandbox.gate import Gate
 from sandbox.jail.faults import CannotConfineError
+from sandbox.metrics import load_metrics
 from sandbox.runner import Collection
 from sandbox.service import Service
 from sandbox.sessions import Sessions
@@ -42,14 +43,19 @@ def build_app(settings: SandboxSettings) -> FastAPI:
         await confinement.check()
         return confinement.describe()
 
-    return create_app(
+    async def load() -> bytes:
+        return load_metrics(app.state.service)
+
+    app = create_app(
         service="sandbox",
         title="Astrolabe sandbox",
         settings=settings,
         routers=[api.router, api_sessions.router, fusion.router],
         readiness={"confinement": confines},
+        more_metrics=load,
         lifespan=lifespan,
     )
+    return app
 
 
 def _service(settings: SandboxSettings, confinement: Confinement, http: httpx.AsyncClient) -> Service:

@@ -67,6 +67,11 @@ class Confinement:
                 headers={"Retry-After": "30"},
             ) from fault
 
+    @property
+    def current(self) -> Pool | None:
+        """The pool, once there is one."""
+        return self._pool
+
     def describe(self) -> dict[str, object]:
         """What confines a run; nothing before a probe held."""
         return self._pool.backend.describe() if self._pool is not None else {}

@@ -11,6 +11,7 @@ import httpx
 from fastapi import Request
 
 from kit.problems import FieldError, Problem, invalid_request
+from sandbox import metrics
 from sandbox.auth import require_token
 from sandbox.limits import Limits, resolve, resolve_in_session
 from sandbox.runner import Collection, Outcome, Program, execute
@@ -46,18 +47,22 @@ class Service:
         """Run a program in a jail of its own, when it is its owner's turn."""
         pool = await self.confinement.pool()
         async with self.gate.slot(owner):
-            return await execute(
+            outcome = await execute(
                 pool, program, limits, self.collection(), result_bytes=self.settings.sandbox_result_bytes
             )
+        metrics.count(outcome)
+        return outcome
 
     async def run_in(self, session: Session, program: Program, limits: Limits) -> Outcome:
         """Run a program in its owner's session, when it is that owner's turn."""
         async with self.gate.slot(session.owner):
             try:
-                return await session.run(program, limits)
+                outcome = await session.run(program, limits)
             finally:
                 if session.ended is not None:
                     await self.sessions.end(session, session.ended)
+        metrics.count(outcome)
+        return outcome
 
     def collection(self) -> Collection:
         """How much may be collected from a run."""
