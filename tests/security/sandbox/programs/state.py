@@ -46,7 +46,7 @@ PAIRS = {
     ),
     "limits, nice value and umask": (
         "import os, resource; os.nice(5); os.umask(0o077); resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))",
-        "import os, resource; final_answer([os.nice(0), os.umask(0), resource.getrlimit(resource.RLIMIT_NOFILE)[0]])",
+        "import os, resource; final_answer([os.nice(0) - os.getpriority(os.PRIO_PROCESS, 1), os.umask(0), resource.getrlimit(resource.RLIMIT_NOFILE)[0]])",
         [0, 0o022, 256],
     ),
     "abstract sockets": (
