@@ -54,6 +54,10 @@ class Service:
         """Every process of a program that is alive, or not yet reaped. None are seen of a service that runs elsewhere."""
         return [pid for jail in self.jails() for pid in _descendants(jail) if not _waits(pid)]
 
+    def waiting_pids(self) -> list[int]:
+        """Processes that wait for a program: one in each jail of the pool that is ready."""
+        return [pid for jail in self.jails() for pid in _descendants(jail) if _waits(pid)]
+
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
