@@ -10,7 +10,7 @@ import numpy as np
 from planner.engine.choose import Points, best_per_layout, choose
 from planner.engine.cost.price import price
 from planner.engine.fitting import fitting, memory_column_of, memory_columns
-from planner.engine.memory import stage_memory
+from planner.engine.memory import bytes_over, stage_memory
 from planner.engine.space import Pairs
 from planner.engine.stages import candidate_stages
 
@@ -37,20 +37,20 @@ class Chunk:
 
     @cached_property
     def _enough(self) -> Ints:
-        """Index of the least offload share with which all stages fit: (layouts, memory columns, shardings)."""
+        """Index of the least offload share with which all stages fit: (layouts, shardings, memory columns)."""
         counts = memory_columns(self._options, np.asarray(self._work.any(axis=0, keepdims=True)))[0]
         columns, shardings = np.flatnonzero(counts), np.flatnonzero((self._most_share >= 0).any(axis=0))
-        shape = (len(self._layouts), len(counts), len(self._options.sharding))
+        shape = (len(self._layouts), len(self._options.sharding), len(counts))
         enough = np.full(shape, len(self._options.optimizer_offload), np.int8)
         if len(columns) and len(shardings):
             fit = fitting(self._problem, self._layouts, self._options, columns, shardings)
-            enough[:, columns[:, None], shardings] = fit.enough
+            enough[:, shardings[:, None], columns] = fit.enough
         return enough
 
     @cached_property
     def pairs(self) -> tuple[Ints, Ints]:
         """Layouts and work options with a state option that fits, ascending."""
-        room = np.asarray((self._enough <= self._most_share[:, None, :]).any(axis=2))
+        room = np.asarray((self._enough <= self._most_share[:, :, None]).any(axis=1))
         layout, work = np.nonzero(self._work & room[:, self._column_of_work])
         return layout.astype(np.int32), work.astype(np.int32)
 
@@ -64,7 +64,7 @@ class Chunk:
         """Return the state options of `sharding` that stand: (shares, reduce overlaps, gather overlaps, pairs)."""
         admitted = np.ascontiguousarray(np.moveaxis(self._states[:, sharding], 0, -1))[..., self._state_kind[layout]]
         shares = np.arange(len(self._options.optimizer_offload), dtype=np.int8)[:, None, None, None]
-        admitted &= shares >= self._enough[layout, self._column_of_work[work], sharding]
+        admitted &= shares >= self._enough[layout, sharding, self._column_of_work[work]]
         for mask in self._tied:
             whole = np.broadcast_to(mask, (len(self._layouts), *self._options.shape))
             values = np.unravel_index(work, self._options.work_shape)
@@ -105,11 +105,10 @@ class Chunk:
     def least_over(self) -> float:
         """Return by how many bytes the nearest admitted point misses fitting, any work beside any state option."""
         stages = candidate_stages(self._problem.architecture, self._layouts)
-        memory = stage_memory(self._problem, self._layouts, self._options, stages)
-        used = memory.activations + memory.buffers
-        room = self._problem.device.memory_bytes - memory.state.total(self._options)
-        work = memory_columns(self._options, self._work).reshape(len(used), *used.shape[2:]) > 0
+        over = bytes_over(
+            self._problem, stage_memory(self._problem, self._layouts, self._options, stages), self._options
+        )
+        work = memory_columns(self._options, self._work).reshape(over.shape[:4]) > 0
         state = np.asarray(self._states[self._state_kind].any(axis=(3, 4)))
-        over = np.max(used[..., None, None] - room[:, :, None, None, None], axis=1)
         admitted = work[..., None, None] & state[:, None, None, None]
         return float(np.min(over, where=admitted, initial=np.inf))

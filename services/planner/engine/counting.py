@@ -9,7 +9,9 @@ import numpy as np
 
 from planner.engine.chunk import Chunk
 from planner.engine.fitting import Fitting, fitting, memory_columns
-from planner.engine.grouping import group_rows
+from planner.engine.grouping import group_masks, group_rows
+from planner.engine.memory import activation_columns
+from planner.engine.stages import candidate_stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
     from planner.engine.problem import Problem
     from planner.engine.rules import Admission
     from planner.engine.rules.admission import AdmittedOptions
-    from planner.engine.space import Options
+    from planner.engine.space import Layouts
     from planner.engine.types import Bools, Floats, Ints
 
-_CELLS_PER_BLOCK = 1 << 17
-_PAIRS_PER_CHUNK = 256
+_LAYOUTS_PER_RUN = 1024
+_LAYOUTS_PER_CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +41,31 @@ def count_fitting(problem: Problem, admission: Admission) -> Count:
         return _count_tied(problem, admission)
     options, layouts = admission.grid.options, admission.grid.layouts
     weights = _Weights.of(admission)
-    total, least, has_room = 0, np.inf, np.zeros(len(layouts), np.bool_)
-    for rows, columns, shardings in weights.runs():
+    counts = np.zeros(len(layouts))
+    for rows, columns, shardings in weights.runs(problem, layouts):
         fit = fitting(problem, layouts.take(rows), options, columns, shardings)
-        each = weights.count(fit, rows)
-        has_room[rows] = each > 0
-        total += int(each.sum())
-        least = least if total else min(least, weights.least_over(fit, rows, options))
-    return Count(total, float(least) if not total and np.isfinite(least) else None, has_room)
+        counts[rows] = weights.count(fit, rows)
+    return _summed(problem, admission, counts)
 
 
 def _count_tied(problem: Problem, admission: Admission) -> Count:
     """Rules that tie work to state options leave no shortcut: look at every pair."""
+    counts = [chunk.count() for chunk in _chunks(problem, admission)]
+    return _summed(problem, admission, np.concatenate([np.zeros(0), *counts]))
+
+
+def _summed(problem: Problem, admission: Admission, counts: Floats) -> Count:
+    least = None
+    if not counts.any():
+        over = min((chunk.least_over() for chunk in _chunks(problem, admission)), default=np.inf)
+        least = over if np.isfinite(over) else None
+    return Count(int(counts.sum()), least, counts > 0)
+
+
+def _chunks(problem: Problem, admission: Admission) -> Iterator[Chunk]:
     layouts = len(admission.grid.layouts)
-    total, least, has_room = 0, np.inf, np.zeros(layouts, np.bool_)
-    for start in range(0, layouts, _PAIRS_PER_CHUNK):
-        rows = np.arange(start, min(start + _PAIRS_PER_CHUNK, layouts))
-        chunk = Chunk(problem, admission, rows)
-        each = chunk.count()
-        has_room[rows] = each > 0
-        total += int(each.sum())
-        least = least if total else min(least, chunk.least_over())
-    return Count(total, float(least) if not total and np.isfinite(least) else None, has_room)
+    for start in range(0, layouts, _LAYOUTS_PER_CHUNK):
+        yield Chunk(problem, admission, np.arange(start, min(start + _LAYOUTS_PER_CHUNK, layouts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +92,25 @@ class _Weights:
         shape = (len(options.sequence_parallel), len(options.recomputes), len(options.activation_offload))
         return cls(admitted, work, from_share_on, shape)
 
-    def runs(self) -> Iterator[tuple[Ints, Ints, Ints]]:
-        """Yield runs of layouts that admit much the same, and the columns and shardings at which any of them stands.
+    def runs(self, problem: Problem, layouts: Layouts) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """Yield runs of layouts, and the columns and shardings at which any of them stands.
 
-        Told apart by sequence parallel, offload and sharding: what halves the cells.
+        Side by side stand layouts that admit much the same, whose fullest stage may be the same, that keep the same
+        activations: so that few cells go to waste.
         """
         stands = (self.work > 0).reshape(len(self.work), *self.shape).any(axis=2).reshape(len(self.work), -1)
         shards = self.from_share_on[..., 0] > 0
         work, state = self.admitted.work_kind, self.admitted.state_kind
-        _, kind = group_rows(np.concatenate([stands[work], shards[state]], axis=1))
-        order = np.argsort(kind, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(kind[order])) + 1):
+        fullest = candidate_stages(problem.architecture, layouts).undominated()
+        _, alike = group_masks(np.concatenate([stands[work], shards[state], fullest], axis=1))
+        _, activations = group_rows(activation_columns(layouts))
+        order = np.lexsort((activations, alike))
+        for at in range(0, len(order), _LAYOUTS_PER_RUN):
+            rows = order[at : at + _LAYOUTS_PER_RUN]
             columns = np.flatnonzero(self.work[np.unique(work[rows])].any(axis=0))
             shardings = np.flatnonzero(shards[np.unique(state[rows])].any(axis=0))
             if len(columns) and len(shardings):
-                size = max(_CELLS_PER_BLOCK // (len(columns) * len(shardings)), 1)
-                yield from ((rows[at : at + size], columns, shardings) for at in range(0, len(rows), size))
+                yield rows, columns, shardings
 
     def count(self, fit: Fitting, rows: Ints) -> Floats:
         """Return the points that fit beside each of `rows`."""
@@ -110,13 +118,5 @@ class _Weights:
         counts, past = np.zeros(len(rows)), self.from_share_on.shape[2]
         for index, sharding in enumerate(fit.shardings):
             table = self.from_share_on[:, sharding].ravel()
-            counts += np.einsum("lc,lc->l", table[fit.enough[:, :, index] + past * state[:, None]], work)
+            counts += np.einsum("lc,lc->l", table[fit.enough[:, index] + past * state[:, None]], work)
         return counts
-
-    def least_over(self, fit: Fitting, rows: Ints, options: Options) -> float:
-        """Return the bytes the nearest point is over: the optimizer share still missing, of the fullest stage."""
-        shares = np.append(options.optimizer_offload, -np.inf)
-        most = shares[self.admitted.most_share[self.admitted.state_kind[rows]][:, fit.shardings]][:, None]
-        standing = (self.work[:, fit.columns][self.admitted.work_kind[rows]] > 0)[:, :, None] & np.isfinite(most)
-        over = (fit.needed - most) * fit.memory.state.optimizer.max(axis=1)[:, None, :]
-        return float(np.min(over, where=standing, initial=np.inf))

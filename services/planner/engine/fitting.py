@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.engine.memory import StageMemory, needed_offload, stage_memory
+from planner.engine.memory import needed_offload, stage_memory
 from planner.engine.space import WORK_AXES
 from planner.engine.space.options import MEMORY_WORK_AXES
 from planner.engine.stages import candidate_stages
@@ -20,7 +20,7 @@ from planner.engine.stages import candidate_stages
 if TYPE_CHECKING:
     from planner.engine.problem import Problem
     from planner.engine.space import Layouts, Options
-    from planner.engine.types import Bools, Floats, Ints
+    from planner.engine.types import Bools, Ints
 
 
 def memory_columns(options: Options, work: Bools) -> Ints:
@@ -43,11 +43,9 @@ def memory_column_of(options: Options, sequence: Ints, recompute: Ints, offload:
 class Fitting:
     """`enough`: index of the least offload share with which all stages fit, the number of shares where none is enough.
 
-    Shape (layouts, columns, shardings): only the `columns` (of `memory_columns`) and `shardings` asked for.
+    Shape (layouts, shardings, columns): only the `shardings` and `columns` (of `memory_columns`) asked for.
     """
 
-    memory: StageMemory
-    needed: Floats
     enough: Ints
     columns: Ints
     shardings: Ints
@@ -56,10 +54,10 @@ class Fitting:
 def fitting(problem: Problem, layouts: Layouts, options: Options, columns: Ints, shardings: Ints) -> Fitting:
     """Return what fits beside `layouts` under the options at `columns` and `shardings`."""
     narrow, local = _narrowed(options, columns, shardings)
-    memory = stage_memory(problem, layouts, narrow, candidate_stages(problem.architecture, layouts))
-    needed = needed_offload(problem, memory, local)
-    enough = np.searchsorted(options.optimizer_offload, needed)
-    return Fitting(memory, needed, enough, columns, shardings)
+    stages = candidate_stages(problem.architecture, layouts)
+    stages = stages.columns(np.asarray(stages.undominated().any(axis=0)))
+    needed = needed_offload(problem, stage_memory(problem, layouts, narrow, stages), local)
+    return Fitting(np.searchsorted(options.optimizer_offload, needed), columns, shardings)
 
 
 def _narrowed(options: Options, columns: Ints, shardings: Ints) -> tuple[Options, Ints]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from itertools import permutations
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from planner.engine.space import Layouts, Recompute
     from planner.engine.types import Bools, Floats, Ints
 
-_INTERLEAVED = SCHEDULES.index("interleaved")
+INTERLEAVED = SCHEDULES.index("interleaved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,31 @@ class Stages:
     first: Bools
     last: Bools
     in_flight: Floats
+
+    def take(self, rows: Ints) -> Self:
+        """Return the chosen layouts."""
+        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    def columns(self, kept: Bools) -> Self:
+        """Return the chosen stages."""
+        return type(self)(*(getattr(self, column.name)[:, kept] for column in fields(self)))
+
+    def undominated(self) -> Bools:
+        """Return which stages may be the fullest, shape (layouts, stages considered).
+
+        A stage of the same layers as another, without ends the other has not, in flight no more, never holds more.
+        """
+        count = self.index.shape[1]
+        kept = np.ones(self.index.shape, np.bool_)
+        for one, other in permutations(range(count), 2):
+            kept[:, one] &= ~(self._holds_no_more(one, other) & kept[:, other])
+        return kept
+
+    def _holds_no_more(self, one: int, other: int) -> Bools:
+        alike = (self.layers[:, one] == self.layers[:, other]) & (self.moe_layers[:, one] == self.moe_layers[:, other])
+        ends = (self.first[:, one] <= self.first[:, other]) & (self.last[:, one] <= self.last[:, other])
+        less: Bools = alike & ends & (self.in_flight[:, one] <= self.in_flight[:, other])
+        return less
 
 
 def candidate_stages(architecture: Architecture, layouts: Layouts) -> Stages:
@@ -104,7 +130,7 @@ def _in_flight(layouts: Layouts, index: Ints) -> Floats:
     chunks = 2 * (pipeline - index - 1) + (virtual - 1) * pipeline + 1
     interleaved = np.minimum(chunks, micro_batches * virtual) / virtual
     plain = np.minimum(micro_batches, pipeline - index)
-    held: Floats = np.where((layouts.schedule == _INTERLEAVED)[:, None], interleaved, plain)
+    held: Floats = np.where((layouts.schedule == INTERLEAVED)[:, None], interleaved, plain)
     return held
 
 

@@ -27,7 +27,7 @@ _CAUSES = tuple(cause.name for cause in fields(Pass))
 def layer_shapes(layouts: Layouts) -> tuple[Ints, Ints]:
     """Return a layout of each distinct layer shape, and every layout's shape."""
     columns = (layouts.tensor, layouts.context, layouts.expert, layouts.expert_tensor, layouts.micro_batch)
-    return group_rows(np.stack(columns, axis=1))
+    return group_rows(columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Memory per pipeline stage: exact in weights, gradients and optimizer state, modelled in activations and buffers."""
 
 from planner.engine.memory.activations import ActivationBytes, activation_bytes
-from planner.engine.memory.peak import StageMemory, fits, needed_offload, stage_memory
+from planner.engine.memory.peak import StageMemory, activation_columns, bytes_over, needed_offload, stage_memory
 from planner.engine.memory.state import StageParameters, StateBytes, sharding_ranks, stage_parameters, state_bytes
 
 __all__ = [
@@ -10,7 +10,8 @@ __all__ = [
     "StageParameters",
     "StateBytes",
     "activation_bytes",
-    "fits",
+    "activation_columns",
+    "bytes_over",
     "needed_offload",
     "sharding_ranks",
     "stage_memory",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from planner.engine.problem import Problem
     from planner.engine.space import Layouts, Options
-    from planner.engine.types import Floats
+    from planner.engine.types import Floats, Ints
 
 _WIDTH = 2
 _UNFUSED_SCORE_BYTES = 5
@@ -40,10 +40,14 @@ class ActivationBytes:
     logits: Floats
 
 
+def layer_columns(layouts: Layouts) -> tuple[Ints, ...]:
+    """Return the columns of `layouts` that one layer's activations depend on."""
+    return layouts.tensor, layouts.context, layouts.expert_tensor, layouts.micro_batch
+
+
 def activation_bytes(problem: Problem, layouts: Layouts, options: Options) -> ActivationBytes:
     """Return the bytes a layer keeps under every work option; counted once per distinct layer shape."""
-    shape = (layouts.tensor, layouts.context, layouts.expert_tensor, layouts.micro_batch)
-    first, kind = group_rows(np.stack(shape, axis=1))
+    first, kind = group_rows(layer_columns(layouts))
     counted = _count(problem, layouts.take(first), options)
     return ActivationBytes(*(getattr(counted, name)[kind] for name in ActivationBytes.__slots__))
 

@@ -8,39 +8,59 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.catalog import GIB
-from planner.engine.memory.activations import ActivationBytes, activation_bytes
+from planner.engine.grouping import group_rows
+from planner.engine.memory.activations import ActivationBytes, activation_bytes, layer_columns
 from planner.engine.memory.state import StateBytes, stage_parameters, state_bytes
-from planner.engine.stages import Stages, recomputed_layers
+from planner.engine.stages import INTERLEAVED, recomputed_layers
 
 if TYPE_CHECKING:
     from planner.engine.problem import Problem
     from planner.engine.space import Layouts, Options
-    from planner.engine.types import Bools, Floats, Ints
+    from planner.engine.stages import Stages
+    from planner.engine.types import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
 class StageMemory:
-    """Bytes of each considered stage. Activations and buffers.
+    """Bytes of each considered stage.
 
-    (layouts, stages, sequence parallel, recompute, offload).
+    Activations and buffers have shape (kinds, stages, sequence parallel, recompute, offload): layouts that differ in
+    nothing they depend on share a row, which `kind` names for each layout.
     """
 
     state: StateBytes
     activations: Floats
     buffers: Floats
+    kind: Ints
+
+
+def activation_columns(layouts: Layouts) -> tuple[Ints, ...]:
+    """Return the columns of `layouts` that activations and buffers depend on."""
+    return (
+        *layer_columns(layouts),
+        layouts.pipeline,
+        layouts.virtual,
+        (layouts.schedule == INTERLEAVED).astype(np.int32),
+        layouts.first_layers,
+        layouts.middle_layers,
+        layouts.last_layers,
+        layouts.micro_batches,
+    )
 
 
 def stage_memory(problem: Problem, layouts: Layouts, options: Options, stages: Stages) -> StageMemory:
     """Return what every considered stage holds under every option that memory depends on."""
-    parameters = stage_parameters(problem, layouts, stages)
-    bytes_kept = activation_bytes(problem, layouts, options)
-    resident, transient = _activations(problem, layouts, options, stages, bytes_kept)
+    first, kind = group_rows(activation_columns(layouts))
+    distinct = layouts.take(first)
+    kept = activation_bytes(problem, distinct, options)
+    resident, transient = _activations(problem, distinct, options, stages.take(first), kept)
     calibration = problem.device.calibration
     framework = calibration.framework_gib * GIB
     return StageMemory(
-        state=state_bytes(problem, layouts, options, parameters),
+        state=state_bytes(problem, layouts, options, stage_parameters(problem, layouts, stages)),
         activations=resident,
         buffers=framework + transient + calibration.fragmentation * resident,
+        kind=kind,
     )
 
 
@@ -73,23 +93,26 @@ def _activations(
 def needed_offload(problem: Problem, memory: StageMemory, columns: Ints) -> Floats:
     """Return the optimizer share that must leave for all stages to fit, above 1 where all is not enough.
 
-    Shape (layouts, columns, shardings); `columns` index (sequence parallel, recompute, activation offload) flattened.
+    Shape (layouts, shardings, columns); `columns` index (sequence parallel, recompute, activation offload) flattened.
     """
     state = memory.state
     room = problem.device.memory_bytes - state.fixed - state.optimizer
     per_byte = 1.0 / np.maximum(state.optimizer, 1.0)
-    used = (memory.activations + memory.buffers).reshape(*room.shape[:2], -1)[:, :, columns]
-    needed = np.full((len(room), len(columns), room.shape[2]), -np.inf)
+    used = (memory.activations + memory.buffers).reshape(*memory.activations.shape[:2], -1)[:, :, columns]
+    needed = np.full((len(room), room.shape[2], len(columns)), -np.inf)
     for stage in range(room.shape[1]):
-        over = used[:, stage, :, None] - room[:, stage, None, :]
-        over *= per_byte[:, stage, None, :]
+        over = used[memory.kind, stage][:, None, :] - room[:, stage, :, None]
+        over *= per_byte[:, stage, :, None]
         np.maximum(needed, over, out=needed)
     return needed
 
 
-def fits(problem: Problem, options: Options, memory: StageMemory) -> Bools:
-    """Return whether all stages fit, shape (layouts, sequence parallel, recompute, offload, sharding, share)."""
-    shape = memory.activations.shape
-    needed = needed_offload(problem, memory, np.arange(int(np.prod(shape[2:]))))
-    inside: Bools = options.optimizer_offload >= needed[..., None]
-    return inside.reshape(shape[0], *shape[2:], *inside.shape[2:])
+def bytes_over(problem: Problem, memory: StageMemory, options: Options) -> Floats:
+    """Return by how many bytes the fullest stage exceeds the device, negative where all fit.
+
+    Shape (layouts, sequence parallel, recompute, activation offload, sharding, optimizer offload).
+    """
+    used = (memory.activations + memory.buffers)[memory.kind]
+    room = problem.device.memory_bytes - memory.state.total(options)
+    over: Floats = np.max(used[..., None, None] - room[:, :, None, None, None], axis=1)
+    return over

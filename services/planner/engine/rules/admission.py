@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from planner.engine.errors import InvalidRequest
-from planner.engine.grouping import group_rows
+from planner.engine.grouping import group_masks
 from planner.engine.rules.fields import AXES, LAYOUT_AXIS, Grid
 from planner.engine.space.options import WORK_AXES
 
@@ -90,7 +90,7 @@ def _by_kind(masks: Mapping[frozenset[int], Bools], axes: frozenset[int], layout
     varying = [mask.reshape(layouts, -1) for mask in touching if mask.shape[LAYOUT_AXIS] > 1]
     kind = np.zeros(layouts, np.int64)
     if varying:
-        first, kind = group_rows(np.concatenate(varying, axis=1))
+        first, kind = group_masks(np.concatenate(varying, axis=1))
         touching = [mask[first] if mask.shape[LAYOUT_AXIS] > 1 else mask for mask in touching]
     lengths = [max(mask.shape[axis] for mask in touching) for axis in range(AXES)] if touching else [1]
     _require_affordable("all of them", lengths)
