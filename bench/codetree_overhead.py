@@ -28,7 +28,7 @@ from codetree.journal import DatabaseJournal
 from kit.db import make_engine, transaction
 from kit.jobs import Submission, submit
 from kit.settings import JobSettings
-from kit.worker import JobContext, Outcome, run_job
+from kit.worker import JobContext, Leases, Outcome, run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,8 +89,9 @@ def in_postgres(episodes: int, engine: Engine, settings: JobSettings) -> tuple[f
     ids = [_submitted(engine) for _ in range(episodes)]
 
     def run_all() -> None:
-        for job_id in ids:
-            run_job(engine, settings, handler, job_id)
+        with Leases(engine, settings) as leases:
+            for job_id in ids:
+                run_job(engine, settings, handler, job_id, leases)
 
     return _milliseconds(run_all, episodes)
 

@@ -10,7 +10,6 @@ import asyncio
 import socket
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYetError
 from typing import TYPE_CHECKING, TypeVar
 
 from codetree.gateway import Gateway
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from kit.worker import JobContext
 
 DATABASE_THREADS = 16
-_CHECK_SECONDS = 0.25
 
 T = TypeVar("T")
 
@@ -66,14 +64,11 @@ class Runtime:
         """What ``episode`` returns; it ends early when the job is cancelled, lost, too slow, or the worker stops."""
         future = asyncio.run_coroutine_threadsafe(self._bounded(context, episode), self._loop)
         try:
-            while True:
-                context.check()
-                try:
-                    return future.result(_CHECK_SECONDS)
-                except NotYetError:
-                    continue
-                except CancelledError:
-                    raise TransientError("the worker stops") from None
+            with context.lease.telling(future.cancel):
+                return future.result()
+        except CancelledError:
+            context.check()
+            raise TransientError("the worker stops") from None
         finally:
             future.cancel()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ARRAY, Integer, Uuid, func, literal, select, update
+from sqlalchemy.orm import aliased
 
 from kit.jobs.events import change, is_logged
 from kit.jobs.models import Job
@@ -17,7 +18,7 @@ from kit.jobs.states import ACTIVE, HELD, JobStatus
 from kit.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
     from uuid import UUID
 
@@ -70,6 +71,26 @@ def renew(session: Session, held: Claim, lease: timedelta) -> JobStatus:
     if status is None:
         raise ClaimLostError(held)
     return JobStatus(status)
+
+
+def renew_all(session: Session, claims: Sequence[Claim], lease: timedelta) -> dict[UUID, JobStatus]:
+    """Extend the leases of those that are still held and that nobody has locked; their statuses by job.
+
+    It waits for no lock, so that it cannot be part of a deadlock.
+    """
+    ids = literal([claim.job_id for claim in claims], ARRAY(Uuid))
+    attempts = literal([claim.attempt for claim in claims], ARRAY(Integer))
+    mine = func.unnest(ids, attempts).table_valued("id", "attempt").render_derived("mine")
+    job = aliased(Job)
+    free = (
+        select(job.id)
+        .join(mine, (mine.c.id == job.id) & (mine.c.attempt == job.attempt))
+        .where(job.status.in_(HELD))
+        .with_for_update(of=job, skip_locked=True)
+        .cte()
+    )
+    extended = update(Job).where(Job.id == free.c.id).values(lease_until=func.now() + lease)
+    return {row.id: JobStatus(row.status) for row in session.execute(extended.returning(Job.id, Job.status))}
 
 
 def progress(session: Session, held: Claim, value: Mapping[str, Any]) -> None:

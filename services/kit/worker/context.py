@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-from sqlalchemy.exc import SQLAlchemyError
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kit.db import transaction
 from kit.jobs import transitions
-from kit.jobs.states import JobStatus
 from kit.jobs.transitions import Claim, ClaimLostError
 from kit.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
     from uuid import UUID
 
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
     from kit.settings import JobSettings
+    from kit.worker.leases import Lease
 
 _PROGRESS_INTERVAL_SECONDS = 0.2
 
@@ -51,8 +47,7 @@ class JobContext:
     spec: dict[str, Any]
     request_id: str | None
     started_at: datetime
-    _cancelled: threading.Event
-    _lost: threading.Event
+    lease: Lease
     _reported_at: float = float("-inf")
     _reported_phase: str = ""
 
@@ -62,9 +57,9 @@ class JobContext:
 
     def check(self) -> None:
         """Raise when the work is to stop: ``CancelledByOwnerError`` or ``ClaimLostError``."""
-        if self._lost.is_set():
+        if self.lease.lost.is_set():
             raise ClaimLostError(self.held)
-        if self._cancelled.is_set():
+        if self.lease.cancelled.is_set():
             raise CancelledByOwnerError
 
     def progress(self, phase: str, completed: int, total: int | None, unit: str) -> None:
@@ -88,46 +83,3 @@ class JobContext:
         with transaction(self.engine) as session:
             transitions.confirm(session, self.held)
             return step(session)
-
-
-class LeaseKeeper:
-    """A thread that renews the lease of a job while the block runs, and learns of a cancel on the way."""
-
-    def __init__(self, engine: Engine, settings: JobSettings, held: Claim) -> None:
-        self.engine = engine
-        self.held = held
-        self.cancelled = threading.Event()
-        self.lost = threading.Event()
-        self._interval_seconds = settings.heartbeat_seconds
-        self._lease = timedelta(seconds=settings.lease_seconds)
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease-{held.job_id}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _keep(self) -> None:
-        renewed_at = time.monotonic()
-        while not self._done.wait(self._interval_seconds):
-            try:
-                with transaction(self.engine) as session:
-                    status = transitions.renew(session, self.held, self._lease)
-            except ClaimLostError:
-                self.lost.set()
-                return
-            except SQLAlchemyError as error:
-                logger.warning("lease not renewed", job_id=str(self.held.job_id), error=type(error).__name__)
-                if time.monotonic() - renewed_at > self._lease.total_seconds():
-                    self.lost.set()
-                    return
-                continue
-            renewed_at = time.monotonic()
-            if status is JobStatus.CANCELLING:
-                self.cancelled.set()

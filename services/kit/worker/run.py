@@ -19,7 +19,7 @@ from kit.jobs.models import Job
 from kit.jobs.transitions import ClaimLostError
 from kit.log import get_logger
 from kit.problems import Problem
-from kit.worker.context import CancelledByOwnerError, JobContext, LeaseKeeper, TransientError
+from kit.worker.context import CancelledByOwnerError, JobContext, TransientError
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from kit.settings import JobSettings
+    from kit.worker.leases import Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ Handler = Callable[[JobContext], Outcome]
 logger = get_logger(__name__)
 
 
-def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUID) -> None:
+def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUID, leases: Leases) -> None:
     """Run the job if it is to be had; otherwise leave quietly, for a doorbell may ring twice."""
     lease = timedelta(seconds=settings.lease_seconds)
     with transaction(engine) as session:
@@ -56,7 +57,7 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
     with (
         structlog.contextvars.bound_contextvars(job_id=str(job_id), attempt=held.attempt, request_id=job.request_id),
         tracing.job_span(f"{job.service} job", job.traceparent, _attributes(job)),
-        LeaseKeeper(engine, settings, held) as keeper,
+        leases.kept(held) as kept,
     ):
         context = JobContext(
             engine,
@@ -65,8 +66,7 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
             job.spec,
             job.request_id,
             job.started_at or datetime.now(UTC),
-            keeper.cancelled,
-            keeper.lost,
+            kept,
         )
         _work(engine, handler, context)
 

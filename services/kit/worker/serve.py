@@ -16,6 +16,7 @@ from celery.signals import setup_logging, worker_init, worker_process_init, work
 from kit import log
 from kit.db import make_engine
 from kit.queue import make_celery, task_name
+from kit.worker.leases import Leases
 from kit.worker.run import Handler, run_job
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ _STOP_SECONDS = 2.0
 
 @dataclass(slots=True)
 class _Child:
-    """What a child process holds."""
+    """What a process that runs jobs holds, made after the fork."""
 
-    engine: Engine | None = None
+    engine: Engine
+    leases: Leases
 
 
 def serve(
@@ -52,25 +54,23 @@ def serve(
     job's time, which Celery can't do to a thread. ``on_stop`` is called some seconds after SIGTERM, to end the jobs.
     """
     app = make_celery(settings)
-    child = _Child()
+    child: list[_Child] = []
     queue = task_name(service)
     parent = os.getpid()
 
     def start_child(**_: object) -> None:
         _die_with_parent(parent)
-        child.engine = make_engine(settings.database_url.get_secret_value(), _CONNECTIONS_PER_CHILD)
+        child.append(_made(settings, _CONNECTIONS_PER_CHILD))
 
     def start_logging(**_: object) -> None:
         log.configure(settings, f"{service}-worker")
 
     def run(job_id: str) -> None:
-        if child.engine is None:
-            msg = "the child process was not initialised"
-            raise RuntimeError(msg)
-        run_job(child.engine, settings, handler, UUID(job_id))
+        (mine,) = child
+        run_job(mine.engine, settings, handler, UUID(job_id), mine.leases)
 
     def start_process(**_: object) -> None:
-        child.engine = make_engine(settings.database_url.get_secret_value(), _CONNECTIONS_WITH_THREADS)
+        child.append(_made(settings, _CONNECTIONS_WITH_THREADS))
 
     def stop(**_: object) -> None:
         if on_stop is not None:
@@ -94,6 +94,11 @@ def serve(
             "--without-mingle",
         ]
     )
+
+
+def _made(settings: JobSettings, connections: int) -> _Child:
+    engine = make_engine(settings.database_url.get_secret_value(), connections)
+    return _Child(engine, Leases(engine, settings))
 
 
 def _die_with_parent(parent: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -14,7 +15,7 @@ from kit.db import transaction
 from kit.jobs import ClaimLostError, Job, JobEvent, Submission, submit, transitions
 from kit.problems import Problem
 from kit.settings import JobSettings
-from kit.worker import CancelledByOwnerError, JobContext, Outcome, TransientError, run_job
+from kit.worker import CancelledByOwnerError, JobContext, Leases, Outcome, TransientError, run_job
 
 
 def nothing(session: Session) -> None:
@@ -35,7 +36,8 @@ def run(engine: Engine, settings: JobSettings) -> Callable[[Callable[[JobContext
     def run(handler: Callable[[JobContext], Outcome]) -> Job:
         with transaction(engine) as session:
             job_id = submit(session, Submission("toy", "ann", {"n": 1}, settings.max_attempts)).job.id
-        run_job(engine, settings, handler, job_id)
+        with Leases(engine, settings) as leases:
+            run_job(engine, settings, handler, job_id, leases)
         return read(engine, job_id)
 
     return run
@@ -101,7 +103,8 @@ def test_a_part_that_is_away_sends_the_job_back_until_its_attempts_are_spent(
 
     job = run(handler)
     assert (job.status, job.attempt) == ("queued", 1)
-    run_job(engine, settings, handler, job.id)
+    with Leases(engine, settings) as leases:
+        run_job(engine, settings, handler, job.id, leases)
     job = read(engine, job.id)
     assert job.status == "failed"
     assert job.error is not None
@@ -192,5 +195,51 @@ def test_a_doorbell_that_rings_twice_runs_the_job_once(run: Run, engine: Engine,
         return Outcome(nothing)
 
     job = run(handler)
-    run_job(engine, settings, handler, job.id)
+    with Leases(engine, settings) as leases:
+        run_job(engine, settings, handler, job.id, leases)
     assert runs == [1]
+
+
+def test_one_thread_keeps_the_leases_of_all_jobs_in_hand_and_tells_which_is_lost(
+    engine: Engine, settings: JobSettings
+) -> None:
+    with transaction(engine) as session:
+        ids = [submit(session, Submission("toy", "ann", {"n": n}, 2)).job.id for n in range(3)]
+        claims = [transitions.claim(session, job_id, "me", timedelta(seconds=5)) for job_id in ids]
+    kept, cancelled, lost = [claim for claim in claims if claim is not None]
+    before = leases_until(engine)
+    told = threading.Event()
+    with (
+        Leases(engine, settings) as leases,
+        leases.kept(kept),
+        leases.kept(cancelled) as second,
+        leases.kept(lost) as third,
+    ):
+        with second.telling(told.set):
+            with transaction(engine) as session:
+                transitions.cancel(session, cancelled.job_id)
+                transitions.release(session, lost, "the test wants it", {"type": "x", "title": "x", "detail": "x"})
+            assert told.wait(10)
+            assert third.lost.wait(10)
+        assert (second.cancelled.is_set(), second.lost.is_set(), third.cancelled.is_set()) == (True, False, False)
+    after = leases_until(engine)
+    assert after[kept.job_id] > before[kept.job_id]
+    assert after[lost.job_id] is None
+
+
+def test_a_job_that_somebody_has_locked_keeps_its_lease(engine: Engine, settings: JobSettings) -> None:
+    with transaction(engine) as session:
+        job_id = submit(session, Submission("toy", "ann", {"n": 1}, 2)).job.id
+        claim = transitions.claim(session, job_id, "me", timedelta(seconds=5))
+    assert claim is not None
+    with transaction(engine) as session:
+        session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+        with transaction(engine) as other:
+            assert transitions.renew_all(other, [claim], timedelta(seconds=5)) == {}, "it waits for nobody"
+    with transaction(engine) as session:
+        assert transitions.renew_all(session, [claim], timedelta(seconds=5)) == {job_id: "running"}
+
+
+def leases_until(engine: Engine) -> dict[UUID, datetime | None]:
+    with transaction(engine) as session:
+        return {row.id: row.lease_until for row in session.execute(select(Job.id, Job.lease_until))}
