@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT_SECONDS = 5
 _STATEMENT_TIMEOUT_MS = 30_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A server that is gone without a word is noticed in about 15 s; by default in two hours."""
 _CONNECT_ARGS = {
     "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+    **KEEPALIVE,
     "options": (
         f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} "
         f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MS}"

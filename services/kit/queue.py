@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import redis
 from celery import Celery
+from kombu.transport import redis as kombu_redis
+
+from kit.log import get_logger
 
 if TYPE_CHECKING:
     from kit.settings import JobSettings
 
 RUN_TASK = "run"
+
+logger = get_logger(__name__)
+
+
+class _QoS(kombu_redis.QoS):
+    """Puts messages back when a channel closes, if it can; those it cannot, the relay rings for again."""
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        try:
+            super().restore_unacked_once(stderr)  # type: ignore[no-untyped-call]
+        except Transport.connection_errors as error:
+            logger.warning("messages not put back, the relay will ring again", error=type(error).__name__)
+
+
+class _Channel(kombu_redis.Channel):
+    """Says that a closed connection is closed, where kombu 5.7 ends the worker with an ``AttributeError``.
+
+    That happens to a worker that lost Redis and still has messages to acknowledge or to put back.
+    """
+
+    QoS = _QoS
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        if self.connection is None or self.connection.client is None:
+            raise redis.ConnectionError("the connection to the broker is closed")
+        parameters: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+        return parameters
+
+
+class Transport(kombu_redis.Transport):
+    """Redis as the broker, for Celery's ``broker_transport``."""
+
+    Channel = _Channel
 
 
 def task_name(service: str) -> str:
@@ -34,12 +71,14 @@ def make_celery(settings: JobSettings) -> Celery:
         worker_soft_shutdown_timeout=5,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_transport=f"{__name__}:{Transport.__name__}",
         broker_transport_options={
             "visibility_timeout": settings.visibility_timeout_seconds,
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
             "socket_connect_timeout": 3,
             "socket_timeout": 10,
+            "socket_keepalive": True,
         },
     )
     return app

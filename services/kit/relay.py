@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import redis
@@ -18,8 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from kit import batches, retention
 from kit.db import make_engine, transaction
 from kit.jobs import transitions
-from kit.jobs.models import Job
-from kit.jobs.outbox import OUTBOX_CHANNEL, ring_again, services_waiting_since, take, waiting_services
+from kit.jobs.outbox import OUTBOX_CHANNEL, ring, ring_again, take, unanswered, waiting_services
 from kit.log import get_logger
 from kit.queue import make_celery, task_name
 
@@ -36,7 +36,6 @@ _IN_QUEUE = 64
 """Messages of a service that wait in the broker at most: what waits in Postgres can still be put in fair order."""
 _BACKLOG_SECONDS = 0.05
 _BROKER_EPOCH_KEY = "astrolabe:broker-epoch"
-_LOST_MESSAGE_AFTER = timedelta(seconds=30)
 _AWAY = (SQLAlchemyError, OperationalError, redis.RedisError, OSError)
 
 logger = get_logger(__name__)
@@ -116,7 +115,9 @@ class Relay:
             job_ids = take(session, service, room)
             with self.celery.producer_pool.acquire(block=True) as producer:
                 for job_id in job_ids:
-                    self.celery.send_task(queue, args=[str(job_id)], queue=queue, producer=producer, retry=False)
+                    self.celery.send_task(
+                        queue, args=[str(job_id)], task_id=str(job_id), queue=queue, producer=producer, retry=False
+                    )
         self.backlog |= len(job_ids) == room
 
     def _check_broker(self) -> None:
@@ -132,15 +133,22 @@ class Relay:
         logger.info("broker is new to this relay, rang for queued jobs", jobs=rung)
 
     def _ring_for_lost_messages(self) -> None:
-        """Ring again where jobs wait and the queue is empty: a worker that died had taken their messages."""
+        """Ring again for jobs that nobody claims and whose message is gone: a worker that died had taken it."""
         if time.monotonic() < self.next_lost_check:
             return
-        self.next_lost_check = time.monotonic() + _LOST_MESSAGE_AFTER.total_seconds() / 3
+        lease = timedelta(seconds=self.settings.lease_seconds)
+        self.next_lost_check = time.monotonic() + lease.total_seconds() / 3
         with transaction(self.engine) as session:
-            for service in services_waiting_since(session, _LOST_MESSAGE_AFTER):
-                if self.broker.llen(task_name(service)) == 0:
-                    rung = ring_again(session, Job.service == service)
-                    logger.warning("messages were lost, rang again", waiting_service=service, jobs=rung)
+            for service, waiting in unanswered(session, lease).items():
+                there = self._ids_in_queue(service)
+                if lost := [job_id for job_id in waiting if str(job_id) not in there]:
+                    ring(session, lost)
+                    logger.warning("messages were lost, rang again", waiting_service=service, jobs=len(lost))
+
+    def _ids_in_queue(self, service: str) -> frozenset[str]:
+        """The jobs whose messages wait in the broker; a message is sent under its job's id."""
+        messages = cast("list[str]", self.broker.lrange(task_name(service), 0, -1))
+        return frozenset(json.loads(message)["headers"]["id"] for message in messages)
 
     def _prune_some(self) -> None:
         """One chunk of a pass over what is too old: doorbells do not wait for the whole."""

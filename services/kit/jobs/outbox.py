@@ -83,7 +83,10 @@ def ring_again(session: Session, *conditions: ColumnElement[bool]) -> int:
     return len(ids)
 
 
-def services_waiting_since(session: Session, waited: timedelta) -> Sequence[str]:
-    """The services with a job that was dispatched longer ago than ``waited`` and still is not claimed."""
+def unanswered(session: Session, waited: timedelta) -> dict[str, list[UUID]]:
+    """The jobs by service that were rung for longer ago than ``waited`` and still are not claimed."""
     late = (Job.status == JobStatus.QUEUED) & Job.leader_id.is_(None) & (Job.dispatched_at < func.now() - waited)
-    return session.scalars(select(Job.service).where(late).distinct()).all()
+    found: dict[str, list[UUID]] = {}
+    for service, job_id in session.execute(select(Job.service, Job.id).where(late).order_by(Job.id)):
+        found.setdefault(service, []).append(job_id)
+    return found

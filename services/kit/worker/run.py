@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
+import tenacity
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from kit import tracing
 from kit.db import transaction
 from kit.jobs import transitions
 from kit.jobs.models import Job
-from kit.jobs.transitions import ClaimLostError
+from kit.jobs.transitions import Claim, ClaimLostError
 from kit.log import get_logger
 from kit.problems import Problem
 from kit.worker.context import CancelledByOwnerError, JobContext, TransientError
@@ -42,15 +43,14 @@ class Outcome:
 Handler = Callable[[JobContext], Outcome]
 """Does the work of one job. What it raises decides the job's end: see ``_work``."""
 
+_PATIENCE_SECONDS = 30.0
+
 logger = get_logger(__name__)
 
 
 def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUID, leases: Leases) -> None:
     """Run the job if it is to be had; otherwise leave quietly, for a doorbell may ring twice."""
-    lease = timedelta(seconds=settings.lease_seconds)
-    with transaction(engine) as session:
-        held = transitions.claim(session, job_id, f"{socket.gethostname()}:{os.getpid()}", lease)
-        job = session.get(Job, job_id) if held else None
+    held, job = _claim(engine, job_id, timedelta(seconds=settings.lease_seconds))
     if held is None or job is None:
         logger.debug("job not to be had", job_id=str(job_id))
         return
@@ -69,6 +69,19 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
             kept,
         )
         _work(engine, handler, context)
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type((OperationalError, InterfaceError)),
+    wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=1.0, jitter=0.1),
+    stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
+    reraise=True,
+)
+def _claim(engine: Engine, job_id: UUID, lease: timedelta) -> tuple[Claim | None, Job | None]:
+    """The claim and the job. A database that is away is waited for: failing would use up every message there is."""
+    with transaction(engine) as session:
+        held = transitions.claim(session, job_id, f"{socket.gethostname()}:{os.getpid()}", lease)
+        return held, session.get(Job, job_id) if held else None
 
 
 def _attributes(job: Job) -> dict[str, str | int | float]:

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from kit.db import transaction
 from kit.jobs import Claim, ClaimLostError, Job, JobEvent, JobStatus, Submission, submit, transitions
-from kit.jobs.outbox import ring_again, services_waiting_since, take
+from kit.jobs.outbox import ring_again, take, unanswered
 from kit.problems import Problem
 
 T = TypeVar("T")
@@ -298,10 +298,10 @@ def test_lost_messages_can_be_rung_again(engine: Engine) -> None:
     running = make(engine)
     rung(engine)
     claimed(engine, running)
-    assert do(engine, services_waiting_since, timedelta(seconds=60)) == []
+    assert do(engine, unanswered, timedelta(seconds=60)) == {}
     with transaction(engine) as session:
         session.execute(update(Job).values(dispatched_at=text("now() - interval '2 minutes'")))
-    assert do(engine, services_waiting_since, timedelta(seconds=60)) == ["toy"]
+    assert do(engine, unanswered, timedelta(seconds=60)) == {"toy": [job_id]}
     assert do(engine, ring_again) == 1
     assert rung(engine) == [job_id]
 

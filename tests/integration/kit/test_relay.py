@@ -92,3 +92,31 @@ def test_waiting_messages_are_not_rung_again(relay: Relay, broker: redis.Redis, 
     relay.next_lost_check = 0.0
     relay.turn()
     assert rung(broker) == [job_id]
+
+
+def test_a_lost_message_is_rung_again_while_others_wait(relay: Relay, broker: redis.Redis, engine: Engine) -> None:
+    lost, waiting = str(accept(engine)), str(accept(engine))
+    relay.turn()
+    messages = {json.loads(message)["headers"]["id"]: message for message in broker.lrange(QUEUE, 0, -1)}
+    assert set(messages) == {lost, waiting}
+    broker.lrem(QUEUE, 1, messages[lost])
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE kit.jobs SET dispatched_at = now() - interval '10 minutes'"))
+    relay.next_lost_check = 0.0
+    relay.turn()
+    assert rung(broker) == sorted([lost, waiting])
+
+
+def test_a_channel_with_messages_in_hand_closes_after_its_connection(
+    relay: Relay, broker: redis.Redis, engine: Engine
+) -> None:
+    """What a worker does that lost the broker; an error here would end it."""
+    accept(engine)
+    relay.turn()
+    connection = relay.celery.connection_for_read()
+    channel = connection.channel()
+    assert channel.basic_get(QUEUE) is not None
+    channel._disconnect_pools()
+    connection.transport.client = None
+    channel.close()
+    assert channel.closed

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, event, select, text
 from sqlalchemy.orm import Session
 
-from kit.db import transaction
+from kit.db import make_engine, transaction
 from kit.jobs import ClaimLostError, Job, JobEvent, Submission, submit, transitions
 from kit.problems import Problem
 from kit.settings import JobSettings
@@ -243,3 +244,23 @@ def test_a_job_that_somebody_has_locked_keeps_its_lease(engine: Engine, settings
 def leases_until(engine: Engine) -> dict[UUID, datetime | None]:
     with transaction(engine) as session:
         return {row.id: row.lease_until for row in session.execute(select(Job.id, Job.lease_until))}
+
+
+def test_a_database_that_is_away_at_the_claim_is_waited_for(
+    engine: Engine, settings: JobSettings, database_url: str
+) -> None:
+    with transaction(engine) as session:
+        job_id = submit(session, Submission("toy", "ann", {"n": 1}, settings.max_attempts)).job.id
+    refusals = iter(range(3))
+    late = make_engine(database_url)
+
+    @event.listens_for(late, "do_connect")
+    def refuse(*_: object) -> None:
+        if next(refusals, None) is not None:
+            raise psycopg.OperationalError("the server is starting up")
+
+    with Leases(engine, settings) as leases:
+        run_job(late, settings, lambda _: Outcome(nothing), job_id, leases)
+    late.dispose()
+    assert next(refusals, None) is None
+    assert read(engine, job_id).status == "succeeded"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import redis.asyncio as redis
 from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 
@@ -16,6 +15,7 @@ from kit.jobs.web.listener import JobListener
 from kit.jobs.web.metrics import job_metrics
 from kit.problems import render
 from kit.rates import RateLimiter
+from kit.redis_client import make_async_redis
 from kit.settings import is_loopback
 from kit.web import create_app
 from kit.web.app import problem_response
@@ -43,7 +43,7 @@ def create_job_app(
     state = JobServiceState(
         settings=settings,
         engine=db.make_async_engine(url, settings.database_pool_size),
-        redis=redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1),
+        redis=make_async_redis(settings),
         listener=JobListener(url),
     )
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 
-from kit.db import database_url
+from kit.db import KEEPALIVE, database_url
 from kit.jobs.events import EVENTS_CHANNEL
 from kit.log import get_logger
 
@@ -65,7 +65,7 @@ class JobListener:
 
     async def _listen(self) -> None:
         async with await psycopg.AsyncConnection.connect(
-            self._conninfo, autocommit=True, connect_timeout=5
+            self._conninfo, autocommit=True, connect_timeout=5, **KEEPALIVE
         ) as connection:
             await connection.execute(f"LISTEN {EVENTS_CHANNEL}")
             self._wake_all()
