@@ -1,13 +1,13 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status install test check format lock
+.PHONY: help demo up down status install test chaos bench-api check format lock
 
 SHELL := /bin/bash
 BIN := .venv/bin
 SOURCES := services client tooling
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: install ## From a fresh clone: everything started, one real plan and one episode shown, everything stopped
 	@exec $(BIN)/python -m devstack demo --tied
@@ -23,6 +23,13 @@ status: install ## Show what runs, and where
 
 install: ## Make .venv with everything in requirements.lock; at once when it is there
 	@tooling/install
+
+chaos: install ## Break the running stack in every way there is a fault for; the table goes to bench/results/chaos.md
+	@$(BIN)/python -m devstack prepare
+	@PYTHONPATH=. exec $(BIN)/python -m tests.chaos $(CHAOS)
+
+bench-api: install ## Measure the planner's API and its workers; the table goes to bench/results/api.md
+	@PYTHONPATH=. exec $(BIN)/python bench/api_bench.py $(BENCH)
 
 test: install check ## From a fresh clone: set-up, checks, and all tests on real Postgres, Redis and sandbox
 	@$(BIN)/python -m devstack prepare

@@ -37,7 +37,10 @@ END = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
 class Stack:
-    """Runs on started ``stores``; stops the parts, and not the stores, when the ``with`` block ends."""
+    """Runs on started ``stores``; stops the parts, and not the stores, when the ``with`` block ends.
+
+    ``settings`` are variables of every part that stand above all others.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Stack:
         *,
         parts: Sequence[Part] = PARTS,
         migrate: Sequence[str] = MIGRATE,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._stores = stores
         self._ports = ports
@@ -56,6 +60,7 @@ class Stack:
         self._folder = stores.folder
         self._migrate_command = [sys.executable, "-m", *migrate]
         self._parts = parts
+        self._settings = dict(settings or {})
         self._ends: Counter[str] = Counter()
         self._supervisor = Supervisor(self._folder.path, self._folder.logs, CHECKOUT, parts)
 
@@ -70,7 +75,7 @@ class Stack:
         ports = {port_variable(service): str(port) for service, port in self._ports.items()}
         urls = {url_variable(service): address for service, address in self.addresses.items()}
         # A part's output goes to a file, which must not lag behind.
-        return os.environ | {"PYTHONUNBUFFERED": "1"} | self._store_urls() | ports | urls
+        return os.environ | {"PYTHONUNBUFFERED": "1"} | self._store_urls() | ports | urls | self._settings
 
     def _store_urls(self) -> dict[str, str]:
         return {"ASTROLABE_DATABASE_URL": self._stores.database_url, "ASTROLABE_REDIS_URL": self._stores.redis_url}

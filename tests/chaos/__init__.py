@@ -1,0 +1,1 @@
+"""Fault injection on the whole stack: ``make chaos``. What it shows is in ``bench/README.md``."""
