@@ -47,7 +47,7 @@ def candidate(
 ) -> Candidate:
     """Return the strategy at (layout, work, state) of a homogeneous space, priced in full."""
     strategy = decode(layouts, options, *point, flash=problem.flash_attention)
-    priced = estimate_strategy(problem, strategy, tokens)
+    priced = estimate_strategy(problem, strategy, tokens, admitted=True)
     name = problem.device.name
     return Candidate(
         gpu=name,

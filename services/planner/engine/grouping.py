@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from planner.engine.types import Bools, Ints
 
-_LARGEST_TABLE = 1 << 21
+_SMALL_TABLE = 1 << 12
+_SLOTS_PER_ROW = 16
 
 
 def group_rows(columns: Iterable[Ints]) -> tuple[Ints, Ints]:
@@ -37,7 +38,7 @@ def group_masks(table: Bools) -> tuple[Ints, Ints]:
 def _renumbered(key: Ints) -> Ints:
     """Return the ranks of the values of `key`, equal ones alike."""
     largest = int(key.max(initial=0))
-    if largest >= max(_LARGEST_TABLE, 4 * len(key)):
+    if largest >= max(_SMALL_TABLE, _SLOTS_PER_ROW * len(key)):
         return np.unique(key, return_inverse=True)[1]
     present = np.zeros(largest + 1, np.bool_)
     present[key] = True

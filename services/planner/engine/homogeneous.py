@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from planner.engine.types import Ints
 
 _FIRST_RUN = 16
-_LARGEST_RUN = 512
+_LARGEST_RUN = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +119,17 @@ def _cheapest(
         return Best.empty(), np.inf, 0
     options, layouts = admission.grid.options, admission.grid.layouts.take(roomy)
     bounds = layout_bounds(problem, layouts, options)
-    order = np.argsort(bounds, kind="stable")
+    exhaustive = search.method == "exhaustive"
+    order = np.arange(len(bounds)) if exhaustive else np.argsort(bounds, kind="stable")
     best, left, evaluated = Best.empty(), np.inf, 0
-    position, size = 0, _FIRST_RUN
+    position, size = 0, _LARGEST_RUN if exhaustive else _FIRST_RUN
     while position < len(order):
         progress("price", position, len(order), "layouts")
         rows = order[position : position + size]
         bar = patience.bar(best.seconds[-1]) if len(best) >= search.top_k else np.inf
-        bounded = search.method == "bounded" and np.isfinite(bar)
+        bounded = not exhaustive and np.isfinite(bar)
         if (bounded and bounds[rows[0]] > bar) or (len(best) and patience.is_over):
-            left = min(left, float(bounds[rows[0]]))
+            left = min(left, float(bounds[order[position:]].min()))
             break
         if bounded:
             tighter = bounds[rows]

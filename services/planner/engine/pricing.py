@@ -25,9 +25,12 @@ _FIRST = np.zeros(1, np.intp)
 
 
 def estimate_strategy(
-    problem: Problem, strategy: Strategy, tokens: float | None, *, field: str = "strategy"
+    problem: Problem, strategy: Strategy, tokens: float | None, *, field: str = "strategy", admitted: bool = False
 ) -> Estimate:
-    """Return the estimate of `strategy`; InvalidRequest when it cannot be laid out on the problem's GPUs."""
+    """Return the estimate of `strategy`; InvalidRequest when it cannot be laid out on the problem's GPUs.
+
+    A strategy that a search `admitted` breaks no rule; none is tried again.
+    """
     layouts, options = encode(problem, strategy, field=field)
     pairs = Pairs.only(options)
     pipeline = pipeline_times(problem, layouts, options, pairs)
@@ -35,7 +38,8 @@ def estimate_strategy(
     pricer = Pricer.of(problem, options, pairs, pipeline, step)
     seconds = pricer.seconds(_FIRST, 0).item()
     memory = memory_of(problem, layouts, options)
-    reasons = rule_reasons(problem, layouts, options) + memory_reasons(problem, strategy, memory)
+    broken = [] if admitted else rule_reasons(problem, layouts, options)
+    reasons = broken + memory_reasons(problem, strategy, memory)
     rate = problem.batch * problem.sequence / seconds
     peak = problem.device.peak_flops("fp16" if problem.precision == "fp16" else "bf16") * problem.gpus
     return Estimate(

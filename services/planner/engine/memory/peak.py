@@ -76,15 +76,19 @@ def _activations(
     layers = stages.layers[:, :, None, None]
     dense, moe = stages.dense_layers[:, :, None, None], stages.moe_layers[:, :, None, None]
     prediction = (stages.last * problem.mtp)[:, :, None, None]
-    whole = dense * kept.dense[:, None] + (moe + prediction) * kept.moe[:, None]
-    share = recomputed / np.maximum(layers, 1)
-    per_micro_batch = (1 - share) * whole + recomputed * kept.boundary[:, None]
+    resident = dense * kept.dense[:, None]
+    if problem.architecture.is_moe or problem.mtp:
+        resident += (moe + prediction) * kept.moe[:, None]
+    resident *= 1 - recomputed / np.maximum(layers, 1)
+    resident += recomputed * kept.boundary[:, None]
     in_flight = stages.in_flight[:, :, None, None]
-    resident = per_micro_batch * in_flight
-    on_host = 2 * np.maximum(kept.dense, kept.moe)[:, None] + in_flight * kept.boundary[:, None]
-    resident = np.stack([resident, np.minimum(resident, on_host)], axis=-1)[
-        ..., options.activation_offload.astype(np.int64)
-    ]
+    resident *= in_flight
+    if options.activation_offload.any():
+        on_host = 2 * np.maximum(kept.dense, kept.moe)[:, None] + in_flight * kept.boundary[:, None]
+        moved = np.minimum(resident, on_host)
+        resident = np.stack([moved if away else resident for away in options.activation_offload], axis=-1)
+    else:
+        resident = resident[..., None]
     transfers = 2 * kept.boundary[:, None] * (layouts.pipeline > 1)[:, None, None, None]
     transient = kept.working[:, None] + transfers + (stages.last * kept.logits[:, None])[:, :, None, None]
     return resident, transient[..., None]
