@@ -50,8 +50,13 @@ class Transport(kombu_redis.Transport):
 
 
 def task_name(service: str) -> str:
-    """The one task of ``service``, which is also the name of its queue's prefix."""
+    """The task that runs a job of ``service``, which is also the name of its queue's prefix."""
     return f"{service}.{RUN_TASK}"
+
+
+def assist_name(service: str) -> str:
+    """The task by which a running job of ``service`` calls for help, in the same queue."""
+    return f"{service}.assist"
 
 
 def make_celery(settings: JobSettings) -> Celery:

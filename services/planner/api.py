@@ -22,9 +22,9 @@ from planner.calibration.naming import resolved
 from planner.catalog import Gpu, Price, gpus, models, prices
 from planner.catalog.models import ModelPreset
 from planner.engine import Estimate, InvalidRequest
-from planner.intake import LINES, SERVICE, require_answerable, search_key, submission_of
+from planner.intake import LINES, require_answerable, search_key, submission_of
 from planner.schemas import EstimateRequest, Estimates, PlanRequest, PlanView
-from planner.settings import PlannerSettings
+from planner.settings import SERVICE, PlannerSettings
 from planner.tasks import refusal
 
 PLAN_CACHE = Counter("astrolabe_plan_cache", "Whether a plan was at hand when it was asked for.", ["outcome"])

@@ -14,8 +14,8 @@ from kit.problems import FieldError, Problem, invalid_request
 from kit.web.app import problem_response
 from planner import store
 from planner.export import CannotExpressError, PlanContext, render
-from planner.intake import SERVICE
 from planner.schemas import PlanRequest
+from planner.settings import SERVICE
 
 router = APIRouter(prefix=store.PREFIX, tags=["plans"])
 Reader = Annotated[Principal, Depends(require("plans:read"))]

@@ -12,6 +12,7 @@ from planner import store
 from planner.catalog import digest
 from planner.engine import ENGINE_VERSION, HomogeneousCluster, InvalidRequest
 from planner.schemas import PlanRequest
+from planner.settings import SERVICE
 from planner.tasks import refusal
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from kit.batches import Line
     from kit.batches.lines import Parse
 
-SERVICE = "planner"
 _NOT_THE_QUESTION = {"external_id", "priority"}
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,6 +32,26 @@ class Plan(Base):
 
     job_id: Mapped[UUID] = mapped_column(ForeignKey("kit.jobs.id", ondelete="CASCADE"), primary_key=True)
     search_key: Mapped[str] = mapped_column(index=True)
+
+
+class Shard(Base):
+    """A share of a search that is split: who works on it, and in the end its part. Gone once the parts are joined."""
+
+    __tablename__ = "shards"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("kit.jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    worker: Mapped[str | None]
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    part: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
+    __table_args__ = (
+        CheckConstraint("part IS NULL OR lease_until IS NULL", name="kept_is_free"),
+        CheckConstraint("part IS NULL OR attempt > 0", name="kept_was_tried"),
+        {"schema": "planner"},
+    )
 
 
 class FittedCalibration(Base):

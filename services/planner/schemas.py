@@ -11,7 +11,7 @@ from pydantic import AnyHttpUrl, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from kit.jobs.web.views import JobView
-from planner.engine import ENGINE_VERSION, InvalidRequest, Progress, estimate, explain, search
+from planner.engine import ENGINE_VERSION, InvalidRequest, Progress, ask, estimate, explain, search
 from planner.engine.hardware import resolve_device
 from planner.engine.inputs import (
     Cluster,
@@ -28,6 +28,7 @@ from planner.engine.inputs import (
     resolve_model,
 )
 from planner.engine.inputs.base import Input, Text
+from planner.engine.modes import Question
 from planner.engine.outputs import Candidate, Estimate, Insight, Output, PlanResult, Reason, SearchSummary, Term
 from planner.engine.progress import silent
 
@@ -39,7 +40,7 @@ _EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-class Question(Input):
+class Asked(Input):
     """What both kinds of request ask about."""
 
     model: ModelSpec = Field(description="A preset, a Hugging Face config.json, or explicit dimensions.")
@@ -69,7 +70,7 @@ class JobOptions(Input):
     webhook: AnyHttpUrl | None = Field(default=None, description="Told when the job ends.")
 
 
-class PlanRequest(Question, JobOptions):
+class PlanRequest(Asked, JobOptions):
     """Find the best strategies."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -92,13 +93,17 @@ class PlanRequest(Question, JobOptions):
             "objective": self.objective,
         }
 
+    def asked(self) -> Question[Cluster]:
+        """The question for the engine, to be searched by share."""
+        return ask(self.model, self.workload, self.cluster, self.search, self.objective)
+
     def run(self, progress: Progress = silent) -> PlanResult:
         """Search; InvalidRequest when the question cannot be asked."""
         self.require_resolved()
         return search(self.model, self.workload, self.cluster, self.search, self.objective, progress)
 
 
-class EstimateRequest(Question):
+class EstimateRequest(Asked):
     """Price given strategies: one in `strategy`, or several in `strategies`."""
 
     cluster: HomogeneousCluster

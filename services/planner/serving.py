@@ -7,8 +7,8 @@ from functools import partial
 from kit import log, web, worker
 from kit.settings import load_settings
 from planner.api import make_app
-from planner.intake import SERVICE
-from planner.settings import PlannerSettings
+from planner.settings import SERVICE, PlannerSettings
+from planner.splitting import assist
 from planner.tasks import plan
 
 
@@ -23,4 +23,4 @@ def run_worker() -> None:
     """Run searches."""
     settings = load_settings(PlannerSettings)
     log.configure(settings, f"{SERVICE}-worker")
-    worker.serve(SERVICE, settings, partial(plan, settings))
+    worker.serve(SERVICE, settings, partial(plan, settings), assist=partial(assist, settings))

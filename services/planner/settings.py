@@ -6,10 +6,13 @@ from pydantic import Field, PositiveInt
 
 from kit.settings import JobSettings
 
+SERVICE = "planner"
+
 
 class PlannerSettings(JobSettings):
-    """Where the API listens, and how long results stay in the cache (they stay in Postgres anyway)."""
+    """Where the API listens, how long the cache keeps results (Postgres does anyway), which searches are split."""
 
     planner_host: str = "127.0.0.1"
     planner_port: int = Field(default=8001, ge=1, le=65535)
     plan_cache_seconds: PositiveInt = 7 * 24 * 3600
+    plan_split_layouts: PositiveInt = 400_000

@@ -10,11 +10,15 @@ import redis
 from kit.db import transaction
 from kit.problems import FieldError, Problem, invalid_request
 from kit.worker import JobContext, Outcome
-from planner import cache, store
+from planner import cache, shards, store
 from planner.engine import InvalidRequest
 from planner.schemas import PlanRequest
+from planner.splitting import lead, shards_worth
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from planner.engine import PlanResult
     from planner.settings import PlannerSettings
 
 
@@ -25,13 +29,25 @@ def plan(settings: PlannerSettings, context: JobContext) -> Outcome:
         document = store.result(session, key)
     if document is None:
         try:
-            found = PlanRequest.model_validate(context.spec).run(context.progress)
+            found = _search(settings, context)
         except InvalidRequest as error:
             raise refusal(error) from error
         document = found.model_dump(mode="json")
     result = document
     cache.write(_client(settings.redis_url.get_secret_value()), key, result, settings.plan_cache_seconds)
-    return Outcome(lambda session: store.save_result(session, key, result))
+
+    def keep(session: Session) -> None:
+        store.save_result(session, key, result)
+        shards.drop(session, context.job_id)
+
+    return Outcome(keep)
+
+
+def _search(settings: PlannerSettings, context: JobContext) -> PlanResult:
+    request = PlanRequest.model_validate(context.spec)
+    question = request.asked()
+    count = shards_worth(settings, question)
+    return request.run(context.progress) if count == 1 else lead(settings, context, question, count)
 
 
 @functools.cache

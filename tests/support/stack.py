@@ -50,11 +50,12 @@ class Stack:
     def client(self, service: str) -> httpx.Client:
         return httpx.Client(base_url=self.url(service), timeout=70, trust_env=False)
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, like: str | None = None) -> None:
+        """Start the process ``name``; one more ``like`` another under a name of its own."""
         if name not in self.logs:
             self.logs[name] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the stack
         log = self.logs[name]
-        command = [sys.executable, "-m", *COMMANDS[name]]
+        command = [sys.executable, "-m", *COMMANDS[like or name]]
         self.processes[name] = subprocess.Popen(command, cwd=CHECKOUT, env=self.environment, stdout=log, stderr=log)
 
     def kill(self, name: str) -> None:

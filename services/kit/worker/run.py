@@ -48,6 +48,11 @@ _PATIENCE_SECONDS = 30.0
 logger = get_logger(__name__)
 
 
+def worker_name() -> str:
+    """This process, as the rows of what it holds name it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
 def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUID, leases: Leases) -> None:
     """Run the job if it is to be had; otherwise leave quietly, for a doorbell may ring twice."""
     held, job = _claim(engine, job_id, timedelta(seconds=settings.lease_seconds))
@@ -80,7 +85,7 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
 def _claim(engine: Engine, job_id: UUID, lease: timedelta) -> tuple[Claim | None, Job | None]:
     """The claim and the job. A database that is away is waited for: failing would use up every message there is."""
     with transaction(engine) as session:
-        held = transitions.claim(session, job_id, f"{socket.gethostname()}:{os.getpid()}", lease)
+        held = transitions.claim(session, job_id, worker_name(), lease)
         return held, session.get(Job, job_id) if held else None
 
 

@@ -15,13 +15,14 @@ from celery.signals import setup_logging, worker_init, worker_process_init, work
 
 from kit import log
 from kit.db import make_engine
-from kit.queue import make_celery, task_name
+from kit.queue import assist_name, make_celery, task_name
 from kit.worker.leases import Leases
 from kit.worker.run import Handler, run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from celery import Celery
     from sqlalchemy import Engine
 
     from kit.settings import JobSettings
@@ -47,11 +48,13 @@ def serve(
     *,
     threads: int | None = None,
     on_stop: Callable[[], None] | None = None,
+    assist: Callable[[Engine, UUID], None] | None = None,
 ) -> None:
     """Run the worker until SIGTERM (warm: jobs in hand get some seconds, then their lease runs out).
 
     ``threads``: hold so many jobs at once in this one process, for work that mostly waits; its handler bounds each
     job's time, which Celery can't do to a thread. ``on_stop`` is called some seconds after SIGTERM, to end the jobs.
+    ``assist`` answers the call of a job that another process runs and that is ready to share its work.
     """
     app = make_celery(settings)
     child: list[_Child] = []
@@ -65,9 +68,14 @@ def serve(
     def start_logging(**_: object) -> None:
         log.configure(settings, f"{service}-worker")
 
-    def run(job_id: str) -> None:
+    def run(job_id: UUID) -> None:
         (mine,) = child
-        run_job(mine.engine, settings, handler, UUID(job_id), mine.leases)
+        run_job(mine.engine, settings, handler, job_id, mine.leases)
+
+    def help_with(job_id: UUID) -> None:
+        (mine,) = child
+        if assist is not None:
+            assist(mine.engine, job_id)
 
     def start_process(**_: object) -> None:
         child.append(_made(settings, _CONNECTIONS_WITH_THREADS))
@@ -81,7 +89,8 @@ def serve(
         worker_init.connect(start_process, weak=False)
     worker_shutting_down.connect(stop, weak=False)
     setup_logging.connect(start_logging, weak=False)
-    app.task(name=queue, shared=False)(run)
+    _add_task(app, queue, run)
+    _add_task(app, assist_name(service), help_with)
     app.worker_main(
         [
             "worker",
@@ -94,6 +103,15 @@ def serve(
             "--without-mingle",
         ]
     )
+
+
+def _add_task(app: Celery, name: str, work: Callable[[UUID], None]) -> None:
+    """Register a task of one argument, a job's id."""
+
+    def task(job_id: str) -> None:
+        work(UUID(job_id))
+
+    app.task(name=name, shared=False)(task)
 
 
 def _made(settings: JobSettings, connections: int) -> _Child:
