@@ -7,11 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import ValidationError
+from rich.console import Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from astrolabe.models import Progress as JobProgress
-from astrolabe.render.console import first_line, line, notices
+from astrolabe.render.console import line, notices
+from astrolabe.render.growing import Growing, described
 from astrolabe.render.jobs import describe
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from astrolabe.models import Event
 
 _LINE_INTERVAL_SECONDS = 5.0
+_REFRESHES_PER_SECOND = 8.0
 
 
 class Display(Protocol):
@@ -30,12 +34,12 @@ class Display(Protocol):
     def __call__(self, event: Event) -> None: ...
 
 
-def make_display(*, quiet: bool, nodes: bool) -> AbstractContextManager[Display]:
-    """The display that suits stderr; ``nodes`` adds a line for each program of an episode, ``quiet`` shows nothing."""
+def make_display(*, quiet: bool, nodes: bool, console: Console | None = None) -> AbstractContextManager[Display]:
+    """The display that suits stderr; ``nodes`` shows each program of an episode, ``quiet`` shows nothing."""
     if quiet:
         return nullcontext(_show_nothing)
-    console = notices()
-    return _Bar(console, nodes=nodes) if console.is_terminal else nullcontext(_Lines(console, nodes=nodes))
+    console = console or notices()
+    return _Live(console, nodes=nodes) if console.is_terminal else nullcontext(_Lines(console, nodes=nodes))
 
 
 def _show_nothing(event: Event) -> None:
@@ -66,23 +70,29 @@ class _Lines:
         return False
 
 
-class _Bar(AbstractContextManager[Display]):
-    """One bar for the phase at hand; other events are lines above it. It is gone when the job has ended."""
+class _Live(AbstractContextManager[Display]):
+    """A bar for the phase at hand and, with ``nodes``, the tree under it; other events are lines above.
+
+    It is gone when the job has ended.
+    """
 
     def __init__(self, console: Console, *, nodes: bool) -> None:
-        self._nodes = nodes
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console, transient=True)
+        self._progress = Progress(*columns, console=console)
         self._task = self._progress.add_task("waiting", total=None)
+        self._growing = Growing()
+        shown = Group(self._progress, self._growing) if nodes else self._progress
+        self._live = Live(shown, console=console, transient=True, refresh_per_second=_REFRESHES_PER_SECOND)
 
     def __enter__(self) -> Display:
-        self._progress.start()
+        self._live.start()
         return self._show
 
     def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def _show(self, event: Event) -> None:
+        self._growing.see(event)
         progress = progress_of(event)
         if progress:
             description = describe(progress)
@@ -91,8 +101,8 @@ class _Bar(AbstractContextManager[Display]):
             )
         elif event.type == "job.started":
             self._progress.update(self._task, description="started", completed=0, total=None)
-        elif not event.ends_job and (text := describe_event(event, nodes=self._nodes)):
-            self._progress.console.print(Text(text))
+        elif not event.ends_job and (text := describe_event(event, nodes=False)):
+            self._live.console.print(Text(text))
 
 
 def progress_of(event: Event) -> JobProgress | None:
@@ -110,13 +120,7 @@ def describe_event(event: Event, *, nodes: bool) -> str:
     subject, _, what = event.type.partition(".")
     if subject == "job":
         return _describe_job(what, event)
-    if not nodes:
-        return ""
-    if event.type == "node.finished":
-        return _describe_node(event)
-    if event.type == "layer.started":
-        return f"layer {_text(event, 'layer')}: {_text(event, 'nodes')} programs"
-    return ""
+    return described(event) if nodes else ""
 
 
 def _describe_job(what: str, event: Event) -> str:
@@ -126,11 +130,6 @@ def _describe_job(what: str, event: Event) -> str:
     if what == "requeued":
         return f"back in the queue: {_text(event, 'reason') or 'its worker was lost'}"
     return {"created": "accepted"}.get(what, line(what))
-
-
-def _describe_node(event: Event) -> str:
-    error = first_line(_text(event, "error"))
-    return line(f"node {_text(event, 'path')} {_text(event, 'status')}{f': {error}' if error else ''}")
 
 
 def _text(event: Event, name: str) -> str:

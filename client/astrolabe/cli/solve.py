@@ -27,7 +27,7 @@ def solve(
         list[str] | None, typer.Option("--model", help="A model to ask, instead of the request's; may be repeated.")
     ] = None,
     wait: Wait = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait, and show each program as it ends.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait, and show the tree as it grows.")] = False,
     as_json: AsJson = False,
     timeout: Timeout = None,
 ) -> None:

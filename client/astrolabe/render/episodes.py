@@ -8,6 +8,7 @@ from rich.text import Text
 from rich.tree import Tree as RichTree
 
 from astrolabe.render.console import first_line, line, shown, styled, table
+from astrolabe.render.growing import status_style
 from astrolabe.render.units import money
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from astrolabe.episodes import Episode, Node
 
-_STYLES = {"succeeded": "green", "queued": "dim", "generated": "cyan"}
 _RULES = {
     "only_success": "the only program that reached an answer",
     "unanimity": "all answers agree",
@@ -51,9 +51,7 @@ def _tree(episode: Episode) -> RichTree:
 
 
 def _node(node: Node) -> Text:
-    label = styled(
-        (node.path, "bold"), " ", (node.status, _STYLES.get(node.status, "red")), " ", (line(node.model), "dim")
-    )
+    label = styled((node.path, "bold"), " ", (node.status, status_style(node.status)), " ", (line(node.model), "dim"))
     if node.status == "succeeded":
         label.append(f" = {shown(node.answer)}")
     elif node.error:

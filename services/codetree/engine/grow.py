@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from codetree.engine.values import Execution, Message, Price
 
 _MAX_TURNS = 2
+_MAX_TOLD_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,13 @@ def _event(kind: EventType, node: Node) -> Event:
         "status": node.status.value,
         "model": node.model,
         "error": node.error,
+        "answer": _told(node.answer),
         "tokens": node.usage.tokens,
     }
     return Event(kind, f"{kind.value}:{node.path}", data)
+
+
+def _told(answer: JsonValue) -> JsonValue:
+    """An answer for those who watch: a long one is cut, since the node itself holds the whole."""
+    text = json.dumps(answer, ensure_ascii=False)
+    return answer if len(text) <= _MAX_TOLD_CHARACTERS else f"{text[:_MAX_TOLD_CHARACTERS]}..."
