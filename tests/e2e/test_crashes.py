@@ -12,6 +12,8 @@ from tests.support.llm_server import node_of, program, says
 from tests.support.scripted_http import Answer, Asked, ScriptedServer
 from tests.support.stack import Stack, events_of, follow
 
+from codetree.llm.openai_compatible import TOOL_HEADER
+
 LONG_SEARCH = question(count=1024) | {
     "model": {"preset": "gpt-3-175b"},
     "workload": {"global_batch_size": 1536, "sequence_length": 2048},
@@ -62,7 +64,7 @@ def test_a_search_is_cancelled_while_it_runs(planner: httpx.Client) -> None:
     assert planner.post(f"{path}/cancel").status_code == 202, "a second cancel changes nothing"
 
 
-SLOW = "import time\ntime.sleep(3)\nfinal_answer(7)"
+SLOW = "import time\ntime.sleep(6)\nfinal_answer(7)"
 
 
 def test_an_episode_survives_its_worker_and_pays_for_no_reply_twice(
@@ -145,6 +147,41 @@ def test_an_episode_waits_for_a_sandbox_that_restarts(
     stack.wait_ready()
     job, _ = story_of(codetree, path)
     assert (job["status"], job["answer"]) == ("succeeded", 7)
+
+
+TWO_QUESTIONS = "final_answer([ask_llm('one'), ask_llm('two')])"
+ASKING = {"task": "ask", "tools": [{"builtin": "llm"}], "policy": {"kind": "program"}, "limits": {"llm_calls": 6}}
+
+
+@pytest.mark.parametrize("part", ["codetree-worker", "sandbox"])
+def test_a_program_that_is_cut_off_while_it_asks_is_told_again_what_it_was_told(
+    stack: Stack, codetree: httpx.Client, model: ScriptedServer, part: str
+) -> None:
+    """Killed at the second question: the first is not asked again, and the sandbox's death costs no call at all."""
+    second, killed = threading.Event(), threading.Event()
+    questions: list[str] = []
+
+    def script(asked: Asked) -> Answer:
+        if TOOL_HEADER not in asked.headers:
+            return says(program(TWO_QUESTIONS))
+        question = asked.body["messages"][0]["content"]
+        questions.append(question)
+        if question == "two" and not killed.is_set():
+            second.set()
+            assert killed.wait(30)
+        return says(question.upper())
+
+    model.script = script
+    path = codetree.post("/solve", json=ASKING).headers["location"]
+    assert second.wait(30)
+    stack.restart(part)
+    killed.set()
+    job, story = story_of(codetree, path)
+    assert job["answer"] == ["ONE", "TWO"], job
+    assert questions == (["one", "two", "two"] if part == "codetree-worker" else ["one", "two"])
+    assert job["usage"]["llm_calls"] == 3
+    assert [kind for kind in story if kind in ENDS] == ["job.succeeded"]
+    assert story.count("tool.called") == 2
 
 
 def test_a_job_accepted_while_relay_and_worker_are_away_is_done_when_they_are_back(
