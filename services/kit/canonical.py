@@ -7,10 +7,19 @@ import json
 from typing import Any
 
 
-def sha256(value: Any) -> str:
-    """The SHA-256 of ``value`` as compact JSON with sorted keys, in hexadecimal. Raises ``ValueError`` on NaN.
+def dumps(value: Any) -> str:
+    """``value`` as compact JSON with sorted keys. Raises ``ValueError`` on NaN.
 
     Python's own encoder: the fingerprint is compared only with others of ours, and RFC 8785 in Python costs tenfold.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of ``text`` in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256(value: Any) -> str:
+    """The fingerprint of ``value``: the digest of its canonical form. Raises ``ValueError`` on NaN."""
+    return digest(dumps(value))

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from sqlalchemy import func, select, true
 
 from kit.auth import NO_QUOTA, ApiKey
-from kit.jobs.models import Job
+from kit.jobs.models import Job, in_states
 from kit.jobs.states import ACTIVE
 from kit.problems import FieldError, Problem, invalid_request
 from kit.usage import JobUsage, spent_today
@@ -71,7 +71,7 @@ def room(session: Session, api_key: str | None, quota: Quota) -> Room | None:
     if api_key is None or quota == NO_QUOTA:
         return None
     session.execute(select(ApiKey.prefix).where(ApiKey.prefix == api_key).with_for_update())
-    active = (Job.api_key == api_key) & Job.status.in_(ACTIVE)
+    active = (Job.api_key == api_key) & in_states(ACTIVE)
     jobs = session.scalars(select(func.count()).where(active)).one()
     spent = spent_today(session, api_key)
     of_job = (

@@ -10,10 +10,10 @@ from sqlalchemy import func, select, update
 from uuid_utils.compat import uuid7
 
 from kit import audit
-from kit.jobs import transitions
 from kit.jobs.batch_counts import note_finished
 from kit.jobs.bulk import submit_many
-from kit.jobs.models import Batch, Job
+from kit.jobs.mass_cancel import cancel_many
+from kit.jobs.models import Batch, Job, in_states
 from kit.jobs.states import ACTIVE, JobStatus
 from kit.jobs.submit import key_reused
 from kit.problems import Problem
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from kit.audit import Actor
     from kit.batches.lines import Line, Received
 
-_CHUNK = 500
-_CANCELS_AT_ONCE = 200
+_CHUNK = 1000
+_CANCELS_AT_ONCE = 1000
 
 
 def accept(
@@ -121,7 +121,7 @@ def ended(session: Session, batch_id: UUID, after: int, limit: int) -> Sequence[
 
 
 def request_cancel(session: Session, batch_id: UUID) -> None:
-    """Ask for the end of every job of the batch; the relay does it, some hundred at a time."""
+    """Ask for the end of every job of the batch; the relay does it, a thousand at a time."""
     session.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.finished_at.is_(None))
@@ -132,9 +132,9 @@ def request_cancel(session: Session, batch_id: UUID) -> None:
 def cancel_some(session: Session) -> int:
     """Cancel some of the jobs whose batch is to end. Returns how many: none means that there are no more."""
     marked = select(Batch.id).where(Batch.cancel_requested_at.is_not(None), Batch.finished_at.is_(None))
-    still_active = Job.status.in_(ACTIVE - {JobStatus.CANCELLING})
+    still_active = in_states(ACTIVE - {JobStatus.CANCELLING})
     query = select(Job.id).where(Job.batch_id.in_(marked), still_active).order_by(Job.id).limit(_CANCELS_AT_ONCE)
     job_ids = session.scalars(query.with_for_update(skip_locked=True)).all()
-    for job_id in job_ids:
-        transitions.cancel(session, job_id)
+    if job_ids:
+        cancel_many(session, job_ids)
     return len(job_ids)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, case, func, update
+from sqlalchemy import case, func, text, update
 
-from kit.jobs.models import Batch, Job
+from kit.jobs.models import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
     from sqlalchemy.orm import Session
+
+_NUMBER = text("""
+UPDATE kit.jobs SET batch_seq = :before + ended.position
+FROM unnest(CAST(:jobs AS uuid[])) WITH ORDINALITY AS ended (id, position) WHERE jobs.id = ended.id
+""")
 
 
 def note_finished(session: Session, ended: Iterable[tuple[UUID, UUID]]) -> None:
@@ -32,8 +37,4 @@ def note_finished(session: Session, ended: Iterable[tuple[UUID, UUID]]) -> None:
             )
             .returning(Batch.finished)
         ).one()
-        numbers = [
-            {"job": job_id, "number": last - count + position} for position, job_id in enumerate(sorted(job_ids), 1)
-        ]
-        statement = update(Job).where(Job.id == bindparam("job")).values(batch_seq=bindparam("number"))
-        session.connection().execute(statement, numbers)
+        session.execute(_NUMBER, {"jobs": sorted(job_ids), "before": last - count})

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import text
 
 from kit import quotas
-from kit.canonical import sha256
-from kit.db import insert_rows
 from kit.jobs.announcement import announce
-from kit.jobs.models import Job, JobEvent
-from kit.jobs.outbox import ring
-from kit.jobs.states import ACTIVE, JobStatus
-from kit.jobs.submit import MIRRORED, Submission, admit, job_row, must_match
+from kit.jobs.births import Birth, conceive, insert_births
+from kit.jobs.submit import Submission, admit, key_reused
 from kit.problems import Problem
 
 if TYPE_CHECKING:
@@ -25,17 +20,25 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-_UNSET: dict[str, Any] = {
-    "status": JobStatus.QUEUED,
-    "leader_id": None,
-    "attempt": 0,
-    "worker": None,
-    "lease_until": None,
-    "progress": None,
-    "started_at": None,
-    "finished_at": None,
-    "cancel_requested_at": None,
-}
+# One by one through their unique indexes: by the statistics of a young table, reading all jobs would look cheaper.
+_EARLIER = text("""
+SELECT earlier.id, earlier.external_id, earlier.spec_sha256
+FROM unnest(CAST(:ids AS text[])) AS wanted (external_id)
+CROSS JOIN LATERAL (
+    SELECT id, external_id, spec_sha256 FROM kit.jobs
+    WHERE service = :service AND owner = :owner AND external_id = wanted.external_id LIMIT 1
+) AS earlier
+""")
+
+_LEADERS = text("""
+SELECT leader.active_key, leader.id
+FROM unnest(CAST(:keys AS text[])) AS wanted (active_key)
+CROSS JOIN LATERAL (
+    SELECT active_key, id FROM kit.jobs
+    WHERE service = :service AND active_key = wanted.active_key AND leader_id IS NULL
+        AND status IN ('cancelling', 'queued', 'running') FOR SHARE
+) AS leader
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +51,12 @@ class BulkOutcome:
     problem: Problem | None = None
 
 
-@dataclass(slots=True)
-class _Row:
-    position: int
-    submission: Submission
-    row: dict[str, Any]
-
-
 def submit_many(
     session: Session,
     submissions: Sequence[Submission],
     computed: Callable[[Collection[str]], Collection[str]] = lambda _: (),
 ) -> list[BulkOutcome]:
-    """Accept the submissions, all of one service and owner, in their order.
+    """Accept the submissions, all of one batch (or of one key and request), in their order.
 
     ``computed`` says for which of some active keys the result is at hand; such jobs are born succeeded.
     """
@@ -70,58 +66,57 @@ def submit_many(
     finished = frozenset(computed(keys))
     fresh = _with_room(session, fresh, finished, outcomes)
     leaders = _active_leaders(session, submissions[0].service, keys - finished) if submissions else {}
-    births = [_born(item, finished, leaders) for item in fresh]
-    inserted = _insert(session, births)
-    for item in births:
-        if item.row["id"] in inserted:
-            born_finished = item.row.get("status") == JobStatus.SUCCEEDED
-            outcomes[item.position] = BulkOutcome(item.row["id"], created=True, finished=born_finished)
+    for birth in fresh:
+        _place(birth, finished, leaders)
+    inserted = insert_births(session, fresh)
+    for birth in fresh:
+        if birth.id in inserted:
+            outcomes[birth.position] = BulkOutcome(birth.id, created=True, finished=birth.finished)
         else:
-            outcomes[item.position] = _single(session, item.submission)
-    _announce(session, [item.row for item in births if item.row["id"] in inserted])
+            outcomes[birth.position] = _single(session, birth.submission)
+    announce(session, [b.id for b in fresh if b.id in inserted and b.finished and b.submission.webhook_url])
     return outcomes
 
 
-def _without_earlier(session: Session, submissions: Sequence[Submission], outcomes: list[BulkOutcome]) -> list[_Row]:
+def _without_earlier(session: Session, submissions: Sequence[Submission], outcomes: list[BulkOutcome]) -> list[Birth]:
     """The submissions that are new by their external id; the others' outcomes are filled in."""
     known = _earlier_jobs(session, submissions)
-    fresh: list[_Row] = []
+    fresh: list[Birth] = []
     for position, submission in enumerate(submissions):
-        fingerprint = sha256(submission.spec)
-        earlier = known.get(submission.external_id) if submission.external_id is not None else None
+        birth = conceive(position, submission)
+        external_id = submission.external_id
+        earlier = known.get(external_id) if external_id is not None else None
         if earlier is None:
-            item = _Row(position, submission, job_row(submission, fingerprint))
-            fresh.append(item)
-            if submission.external_id is not None:
-                known[submission.external_id] = Job(id=item.row["id"], spec_sha256=fingerprint)
-            continue
-        try:
-            must_match(earlier, submission, fingerprint)
-            outcomes[position] = BulkOutcome(earlier.id)
-        except Problem as problem:
+            fresh.append(birth)
+            if external_id is not None:
+                known[external_id] = birth.id, birth.spec_sha256
+        elif earlier[1] == birth.spec_sha256:
+            outcomes[position] = BulkOutcome(earlier[0])
+        else:
+            problem = key_reused("external_id", external_id, f"job {earlier[0]}", 409)
             outcomes[position] = BulkOutcome(problem=problem)
     return fresh
 
 
-def _earlier_jobs(session: Session, submissions: Sequence[Submission]) -> dict[str, Job]:
+def _earlier_jobs(session: Session, submissions: Sequence[Submission]) -> dict[str, tuple[UUID, str]]:
+    """The owner's jobs under the external ids, with what they were asked."""
     ids = [submission.external_id for submission in submissions if submission.external_id is not None]
     if not ids:
         return {}
     first = submissions[0]
-    query = select(Job.id, Job.external_id, Job.spec_sha256).where(
-        Job.service == first.service, Job.owner == first.owner, Job.external_id.in_(ids)
-    )
-    return {row.external_id: Job(id=row.id, spec_sha256=row.spec_sha256) for row in session.execute(query)}
+    parameters = {"service": first.service, "owner": first.owner, "ids": ids}
+    rows = session.execute(_EARLIER, parameters)
+    return {row.external_id: (row.id, row.spec_sha256) for row in rows}
 
 
 def _with_room(
-    session: Session, fresh: list[_Row], finished: Collection[str], outcomes: list[BulkOutcome]
-) -> list[_Row]:
+    session: Session, fresh: list[Birth], finished: Collection[str], outcomes: list[BulkOutcome]
+) -> list[Birth]:
     """Those that the key's quota leaves room for, in their order; the others' outcomes are filled in."""
     room = quotas.room(session, fresh[0].submission.api_key, fresh[0].submission.quota) if fresh else None
     if room is None:
         return fresh
-    admitted: list[_Row] = []
+    admitted: list[Birth] = []
     for item in fresh:
         submission = item.submission
         problem = None if submission.active_key in finished else room.take(submission.spending)
@@ -132,44 +127,22 @@ def _with_room(
     return admitted
 
 
-def _active_leaders(session: Session, service: str, keys: Collection[str]) -> dict[str, dict[str, Any]]:
-    """What followers take over from the jobs that already compute ``keys``; those jobs cannot end before we commit."""
+def _active_leaders(session: Session, service: str, keys: Collection[str]) -> dict[str, UUID]:
+    """The jobs that already compute ``keys``; they cannot end before we commit."""
     if not keys:
         return {}
-    query = (
-        select(Job)
-        .where(Job.service == service, Job.active_key.in_(keys), Job.leader_id.is_(None), Job.status.in_(ACTIVE))
-        .order_by(Job.id)
-        .with_for_update(read=True)
-    )
-    return {
-        str(job.active_key): {"leader_id": job.id, **{name: getattr(job, name) for name in MIRRORED}}
-        for job in session.scalars(query)
-    }
+    parameters = {"service": service, "keys": sorted(keys)}
+    return {row.active_key: row.id for row in session.execute(_LEADERS, parameters)}
 
 
-def _born(item: _Row, finished: Collection[str], leaders: dict[str, dict[str, Any]]) -> _Row:
-    """The row as it is born: finished, following a leader, or leading those of its key that come after it."""
-    key = item.submission.active_key
-    if key in finished:
-        now = datetime.now(UTC)
-        item.row |= {"status": JobStatus.SUCCEEDED, "started_at": now, "finished_at": now, "event_seq": 2}
-    elif key is not None and key in leaders:
-        item.row |= leaders[key]
-    elif key is not None:
-        leaders[key] = {"leader_id": item.row["id"]}
-    return item
-
-
-def _insert(session: Session, births: Sequence[_Row]) -> frozenset[UUID]:
-    """Insert the leaders, then those who follow one that is there. Returns the ids that went in."""
-    now = datetime.now(UTC)
-    rows = [{"created_at": now, **_UNSET, **item.row} for item in births]
-    inserted = set(insert_rows(session, Job, [row for row in rows if row["leader_id"] is None]))
-    of_this_call = {row["id"] for row in rows}
-    followers = [row for row in rows if row["leader_id"] in inserted or row["leader_id"] not in {None, *of_this_call}]
-    inserted.update(insert_rows(session, Job, followers))
-    return frozenset(inserted)
+def _place(birth: Birth, finished: Collection[str], leaders: dict[str, UUID]) -> None:
+    """Make it born finished, following a leader, or leading those of its key that come after it."""
+    key = birth.submission.active_key
+    if key is None:
+        return
+    birth.finished = key in finished
+    if not birth.finished and leaders.setdefault(key, birth.id) != birth.id:
+        birth.leader_id = leaders[key]
 
 
 def _single(session: Session, submission: Submission) -> BulkOutcome:
@@ -179,19 +152,3 @@ def _single(session: Session, submission: Submission) -> BulkOutcome:
     except Problem as problem:
         return BulkOutcome(problem=problem)
     return BulkOutcome(accepted.job.id, created=accepted.created)
-
-
-def _announce(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    events: list[dict[str, Any]] = []
-    waiting: list[UUID] = []
-    for row in rows:
-        status = row.get("status", JobStatus.QUEUED)
-        events.append({"job_id": row["id"], "seq": 1, "type": "job.created", "data": {"status": status}})
-        if status == JobStatus.SUCCEEDED:
-            data = {"status": status, "cached": True}
-            events.append({"job_id": row["id"], "seq": 2, "type": "job.succeeded", "data": data})
-        elif row.get("leader_id") is None:
-            waiting.append(row["id"])
-    insert_rows(session, JobEvent, [{**event, "created_at": datetime.now(UTC)} for event in events])
-    ring(session, waiting)
-    announce(session, [row["id"] for row in rows if row["webhook_url"] and row.get("finished_at")])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, ColumnElement, Text, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, select, text, update
 
 from kit.jobs.announcement import announce
 from kit.jobs.batch_counts import note_finished
-from kit.jobs.models import Job, JobEvent
+from kit.jobs.models import Job, JobEvent, in_states
 from kit.jobs.states import ACTIVE, TERMINAL
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 EVENTS_CHANNEL = "astrolabe_job_events"
+_LOG = text("""
+WITH logged AS (
+    INSERT INTO kit.job_events (job_id, seq, type, key, data)
+    SELECT job_id, seq, :event, :key, CAST(:data AS jsonb)
+    FROM unnest(CAST(:jobs AS uuid[]), CAST(:numbers AS integer[])) AS numbered (job_id, seq)
+    RETURNING job_id
+)
+SELECT count(pg_notify(:channel, CAST(job_id AS text))) FROM logged
+""")
 
 
 def change(
@@ -40,7 +50,7 @@ def change(
         return False
     numbered = session.execute(
         update(Job)
-        .where((Job.id == job_id) | ((Job.leader_id == job_id) & Job.status.in_(ACTIVE)))
+        .where((Job.id == job_id) | ((Job.leader_id == job_id) & in_states(ACTIVE)))
         .values(**values, event_seq=Job.event_seq + 1)
         .returning(Job.id, Job.event_seq, Job.batch_id, Job.webhook_url)
     ).all()
@@ -59,10 +69,15 @@ def log(
     key: str | None = None,
 ) -> None:
     """Append ``event`` to each job's log under the number its row was given, and wake the listeners at commit."""
-    rows = [{"job_id": job_id, "seq": seq, "type": event, "data": dict(data), "key": key} for job_id, seq in numbered]
-    session.execute(insert(JobEvent), rows)
-    ids = func.unnest(literal([str(job_id) for job_id, _ in numbered], ARRAY(Text))).column_valued("id")
-    session.execute(select(func.pg_notify(EVENTS_CHANNEL, ids)))
+    jobs, numbers = [job_id for job_id, _ in numbered], [seq for _, seq in numbered]
+    logged = {
+        "jobs": jobs,
+        "numbers": numbers,
+        "event": event,
+        "key": key,
+        "data": json.dumps(data, ensure_ascii=False),
+    }
+    session.execute(_LOG, {**logged, "channel": EVENTS_CHANNEL})
 
 
 def is_logged(session: Session, job_id: UUID, key: str) -> bool:

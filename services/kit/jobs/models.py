@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Identity,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -123,8 +126,22 @@ class Job(Base):
             unique=True,
             postgresql_where=text(f"leader_id IS NULL AND {_ACTIVE_SQL}"),
         ),
-        Index("uq_jobs_external_id", "service", "owner", "external_id", unique=True),
-        Index("uq_jobs_idempotency_key", "service", "owner", "idempotency_key", unique=True),
+        Index(
+            "uq_jobs_external_id",
+            "service",
+            "owner",
+            "external_id",
+            unique=True,
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_jobs_idempotency_key",
+            "service",
+            "owner",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
         Index("ix_jobs_owner_id", "service", "owner", "id"),
         Index("ix_jobs_leader_id", "leader_id", postgresql_where=text("leader_id IS NOT NULL")),
         Index(
@@ -134,6 +151,14 @@ class Job(Base):
         Index("ix_jobs_queued", "dispatched_at", postgresql_where=text("status = 'queued' AND leader_id IS NULL")),
         {"schema": "kit"},
     )
+
+
+def in_states(states: Iterable[JobStatus]) -> ColumnElement[bool]:
+    """Whether a job is in one of ``states``.
+
+    They are spelt out in the statement: a plan made for parameters could not use the partial indexes.
+    """
+    return Job.status.in_([literal_column(f"'{state}'") for state in sorted(states)])
 
 
 class OutboxMessage(Base):

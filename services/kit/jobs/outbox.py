@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, delete, func, select, update
 
 from kit.db import insert_rows
-from kit.jobs.models import Job, OutboxMessage
+from kit.jobs.models import Job, OutboxMessage, in_states
 from kit.jobs.states import JobStatus
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def take(session: Session, service: str, limit: int) -> list[UUID]:
 
 def ring_again(session: Session, *conditions: ColumnElement[bool]) -> int:
     """Ring for the dispatched jobs that still wait (and meet ``conditions``): their messages may be lost."""
-    waiting = (Job.status == JobStatus.QUEUED) & Job.leader_id.is_(None) & Job.dispatched_at.is_not(None)
+    waiting = in_states({JobStatus.QUEUED}) & Job.leader_id.is_(None) & Job.dispatched_at.is_not(None)
     ids = session.scalars(select(Job.id).where(waiting, *conditions).order_by(Job.id)).all()
     ring(session, ids)
     return len(ids)
@@ -85,7 +85,7 @@ def ring_again(session: Session, *conditions: ColumnElement[bool]) -> int:
 
 def unanswered(session: Session, waited: timedelta) -> dict[str, list[UUID]]:
     """The jobs by service that were rung for longer ago than ``waited`` and still are not claimed."""
-    late = (Job.status == JobStatus.QUEUED) & Job.leader_id.is_(None) & (Job.dispatched_at < func.now() - waited)
+    late = in_states({JobStatus.QUEUED}) & Job.leader_id.is_(None) & (Job.dispatched_at < func.now() - waited)
     found: dict[str, list[UUID]] = {}
     for service, job_id in session.execute(select(Job.service, Job.id).where(late).order_by(Job.id)):
         found.setdefault(service, []).append(job_id)

@@ -15,7 +15,7 @@ from kit.auth import NO_QUOTA, Quota
 from kit.canonical import sha256
 from kit.jobs.announcement import announce
 from kit.jobs.events import log
-from kit.jobs.models import Job
+from kit.jobs.models import Job, in_states
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, JobStatus
 from kit.problems import FieldError, Problem
@@ -199,7 +199,7 @@ def _follow(session: Session, submission: Submission, row: dict[str, Any]) -> Jo
             Job.service == submission.service,
             Job.active_key == submission.active_key,
             Job.leader_id.is_(None),
-            Job.status.in_(ACTIVE),
+            in_states(ACTIVE),
         )
         .with_for_update(read=True)
     )

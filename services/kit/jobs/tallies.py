@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, func, select
 
 from kit import totals
-from kit.jobs.models import Job
+from kit.jobs.models import Job, in_states
 from kit.jobs.states import ACTIVE, JobStatus
 from kit.webhooks.models import WebhookDelivery
 
@@ -44,7 +44,7 @@ def job_counts(session: Session, service: str) -> JobCounts:
     age = func.extract("epoch", func.now() - func.min(Job.created_at))
     query = select(Job.status, func.count(), func.sum(Job.lease_expiries), age)
     oldest_queued_seconds = 0.0
-    mine = (Job.service == service) & Job.status.in_(ACTIVE)
+    mine = (Job.service == service) & in_states(ACTIVE)
     for status, jobs, expiries, oldest_seconds in session.execute(query.where(mine).group_by(Job.status)):
         active[JobStatus(status)] = jobs
         counted["lease_expiries", service, ""] += expiries

@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, Integer, Uuid, func, literal, select, update
 from sqlalchemy.orm import aliased
 
 from kit.jobs.events import change, is_logged
-from kit.jobs.models import Job
+from kit.jobs.models import Job, in_states
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, HELD, JobStatus
 from kit.problems import Problem
@@ -163,7 +163,7 @@ def reap(session: Session, limit: int = 100) -> int:
     """Return the jobs whose lease ran out: their worker died or lost the database. Returns how many."""
     expired = session.scalars(
         select(Job)
-        .where(Job.lease_until < func.now(), Job.leader_id.is_(None), Job.status.in_(HELD))
+        .where(Job.lease_until < func.now(), Job.leader_id.is_(None), in_states(HELD))
         .order_by(Job.lease_until)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -207,7 +207,7 @@ def cancel(session: Session, job_id: UUID) -> JobStatus:
     if status is JobStatus.CANCELLING:
         return status
     heir = session.scalar(
-        select(Job).where(Job.leader_id == job_id, Job.status.in_(ACTIVE)).order_by(Job.id).limit(1).with_for_update()
+        select(Job).where(Job.leader_id == job_id, in_states(ACTIVE)).order_by(Job.id).limit(1).with_for_update()
     )
     if heir is None and status is JobStatus.RUNNING and job.leader_id is None:
         values = {"status": JobStatus.CANCELLING, "cancel_requested_at": func.now(), "active_key": None}
@@ -228,5 +228,5 @@ def _hand_over(session: Session, leader: Job, heir: Job) -> None:
     """Make ``heir`` the leader of those who followed ``leader``. The key moves first: only one leader may hold it."""
     session.execute(update(Job).where(Job.id == leader.id).values(active_key=None))
     session.execute(update(Job).where(Job.id == heir.id).values(leader_id=None))
-    followers = (Job.leader_id == leader.id) & Job.status.in_(ACTIVE)
+    followers = (Job.leader_id == leader.id) & in_states(ACTIVE)
     session.execute(update(Job).where(followers).values(leader_id=heir.id))

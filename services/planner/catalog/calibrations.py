@@ -109,6 +109,8 @@ def adjusted(calibration: Calibration, factors: Mapping[str, float]) -> Calibrat
 
     UnknownNameError for a name outside `ADJUSTABLE`.
     """
+    if not factors:
+        return calibration
     changed: dict[str, float] = {}
     gemm = dict(calibration.gemm)
     for name, factor in factors.items():
@@ -156,6 +158,7 @@ def base_calibration(name: str) -> Calibration:
     return Calibration(**{key: value for key, value in entries[name].items() if key in known})  # type: ignore[arg-type]
 
 
+@cache
 def calibration_for(generation: str, gpu: str = "", stack: str = DEFAULT_STACK) -> Calibration:
     """Return the default calibration of `gpu` of `generation` under `stack`; UnknownNameError for unknown names.
 

@@ -14,10 +14,12 @@ from kit.db import make_async_engine
 from kit.migrate import check_is_current, configuration, upgrade
 
 
-def columns(url: str) -> set[str]:
+def shape(url: str) -> set[str]:
+    """Every column by its name, every index by its definition."""
     query = (
         "SELECT table_schema || '.' || table_name || '.' || column_name FROM information_schema.columns"
         " WHERE table_schema = ANY(:schemas)"
+        " UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = ANY(:schemas)"
     )
     engine = create_engine(with_driver(url))
     with engine.connect() as connection:
@@ -32,12 +34,12 @@ def test_models_and_migrations_agree(database_url: str) -> None:
 
 def test_up_from_empty_and_the_last_one_down_and_up_again(empty_database_url: str) -> None:
     upgrade(empty_database_url)
-    newest = columns(empty_database_url)
+    newest = shape(empty_database_url)
     assert {"kit.jobs.id", "planner.plans.job_id", "codetree.episodes.job_id"} <= newest
     command.downgrade(configuration(empty_database_url), "-1")
-    assert columns(empty_database_url) < newest
+    assert shape(empty_database_url) != newest
     upgrade(empty_database_url)
-    assert columns(empty_database_url) == newest
+    assert shape(empty_database_url) == newest
 
 
 def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:
@@ -45,7 +47,7 @@ def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:
     command_line = [sys.executable, "-m", "kit", "migrate"]
     processes = [subprocess.Popen(command_line, env=environment, stderr=subprocess.DEVNULL) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert "kit.jobs.id" in columns(empty_database_url)
+    assert "kit.jobs.id" in shape(empty_database_url)
 
 
 def test_there_is_one_history(database_url: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -32,3 +32,7 @@ class Input(BaseModel):
     """A strict, immutable input: unknown fields are refused, so that a misspelt one is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __deepcopy__(self, memo: object = None) -> Self:
+        """Itself, for it is frozen: pydantic copies the default of a field each time it is left out."""
+        return self
