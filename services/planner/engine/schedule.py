@@ -40,10 +40,11 @@ Step = tuple[Kind, int, int]
 
 
 def simulate(
-    stages: Sequence[StageSeconds], schedule: str, chunks: int, micro_batches: int, transfer_seconds: float = 0.0
+    stages: Sequence[StageSeconds], schedule: str, chunks: int, micro_batches: int, transfers: Sequence[float] = ()
 ) -> list[Operation]:
     """Return every operation of one step, ascending by start.
 
+    `transfers[i]` is the seconds of one transfer between stage i and the next, the last one's to the first.
     `micro_batches` must be a multiple of the stages when `schedule` is `interleaved`.
     """
     orders = [list(_order(schedule, stage, len(stages), chunks, micro_batches)) for stage in range(len(stages))]
@@ -56,7 +57,7 @@ def simulate(
         for stage, order in enumerate(orders):
             while positions[stage] < len(order):
                 step = order[positions[stage]]
-                ready = _ready(finished, stage, step, len(stages), chunks, transfer_seconds)
+                ready = _ready(finished, stage, step, len(stages), chunks, transfers)
                 if ready is None:
                     break
                 start = max(clocks[stage], ready)
@@ -80,7 +81,7 @@ def _seconds(stage: StageSeconds, kind: Kind, chunks: int, *, split: bool) -> fl
 
 
 def _ready(
-    finished: dict[tuple[int, Step], float], stage: int, step: Step, count: int, chunks: int, transfer: float
+    finished: dict[tuple[int, Step], float], stage: int, step: Step, count: int, chunks: int, transfers: Sequence[float]
 ) -> float | None:
     """Return when the step's input is there: None while what it waits for has not run."""
     kind, micro_batch, chunk = step
@@ -88,10 +89,12 @@ def _ready(
         return finished.get((stage, ("backward", micro_batch, chunk)))
     position = chunk * count + stage
     if kind == "forward":
-        return 0.0 if position == 0 else _arrival(finished, position - 1, "forward", micro_batch, count, transfer)
+        taken = transfers[(stage - 1) % count] if transfers else 0.0
+        return 0.0 if position == 0 else _arrival(finished, position - 1, "forward", micro_batch, count, taken)
     if position == count * chunks - 1:
         return finished.get((stage, ("forward", micro_batch, chunk)))
-    return _arrival(finished, position + 1, "backward", micro_batch, count, transfer)
+    taken = transfers[stage] if transfers else 0.0
+    return _arrival(finished, position + 1, "backward", micro_batch, count, taken)
 
 
 def _arrival(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.engine.hardware import links_of, resolve_device
+from planner.engine.heterogeneous import Pool
 from planner.engine.inputs import CostCluster, HeterogeneousCluster, HomogeneousCluster, LinkOverrides, resolve_model
 from planner.engine.problems import problem_of
 from planner.engine.space.codec import encode
@@ -43,6 +44,7 @@ class PlanContext:
     workload: Workload
     candidate: Candidate
     devices: dict[str, Device]
+    inter_type_rate: float | None = None
 
     @classmethod
     def of(cls, model: ModelSpec, workload: Workload, cluster: Cluster, candidate: Candidate) -> PlanContext:
@@ -50,7 +52,8 @@ class PlanContext:
         devices = {
             name: resolve_device(name, _links(cluster, name), field="cluster") for name in candidate.gpu.split("+")
         }
-        return cls(resolve_model(model), workload, candidate, devices)
+        gbps = cluster.inter_type_gbps if isinstance(cluster, HeterogeneousCluster) else None
+        return cls(resolve_model(model), workload, candidate, devices, None if gbps is None else gbps * 1e9)
 
     @property
     def strategy(self) -> Strategy:
@@ -71,6 +74,16 @@ class PlanContext:
     def problem(self) -> Problem:
         """The problem of a plan on one GPU type."""
         (device,) = self.devices.values()
+        return self._problem_on(device)
+
+    def pools(self) -> list[Pool]:
+        """The GPU types of a mixed plan, in the order of `devices`."""
+        return [
+            Pool(self._problem_on(device), self.candidate.gpus, self.inter_type_rate)
+            for device in self.devices.values()
+        ]
+
+    def _problem_on(self, device: Device) -> Problem:
         attention = self.strategy.attention or "flash"
         precision = self.workload.precision
         return problem_of(self.architecture, self.workload, device, self.candidate.gpus, precision, attention)

@@ -1,4 +1,8 @@
-"""A DeepSpeed configuration (JSON), under the names of its configuration reference."""
+"""A DeepSpeed configuration (JSON), under the names of its configuration classes.
+
+Checked against DeepSpeed 0.19.8. Activation checkpoints, pipelines, context and expert parallelism are built in the
+training script there.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +63,12 @@ def _refuse(context: PlanContext) -> None:
         (strategy.expert_parallel > 1, "expert_parallel", strategy.expert_parallel, "it is built in code"),
         (strategy.sequence_parallel, "sequence_parallel", True, "its tensor parallelism does not shard the sequence"),
         (strategy.sharding == "zero1_node", "sharding", "zero1_node", "only stage 3 partitions within a node"),
+        (
+            strategy.sharding == "zero3_node" and strategy.tensor_parallel > 1,
+            "sharding",
+            "zero3_node",
+            "its partitions within a node leave no room for tensor parallelism",
+        ),
         (strategy.recompute == "selective", "recompute", "selective", "checkpoints are whole layers"),
         (
             strategy.recompute_method == "block",

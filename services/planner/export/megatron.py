@@ -1,4 +1,8 @@
-"""Megatron-LM command-line arguments, under the names of its megatron/training/arguments.py."""
+"""Megatron-LM command-line arguments, under the names of its megatron/training/arguments.py.
+
+Checked against commit 000c4ac2. Arguments give the model's dimensions and the plan; activation functions, router scores
+and losses are the model's own recipe.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planner.engine.inputs import Strategy
+    from planner.engine.model import Architecture
 
 _CONSUMER = "Megatron-LM"
+_NORMS_PER_LAYER = 2
 _SHARDING = {
     "zero2": "optim_grads",
     "zero3": "optim_grads_params",
@@ -21,6 +27,10 @@ _SHARDING = {
 
 def megatron(context: PlanContext) -> Export:
     """Return a shell fragment that defines MEGATRON_ARGS; CannotExpressError names the dimension that does not fit."""
+    if context.architecture.norms_per_layer != _NORMS_PER_LAYER:
+        norms = context.architecture.norms_per_layer
+        reason = "its layers have two norms; Megatron-Bridge has the model's own"
+        raise CannotExpressError(_CONSUMER, "norms_per_layer", norms, reason)
     arguments = [
         *_model(context),
         *_parallel(context),
@@ -66,12 +76,25 @@ def _model(context: PlanContext) -> Iterator[str]:
         (arch.qkv_bias and not arch.mlp_bias, "--add-qkv-bias"),
         (arch.qk_norm, "--qk-layernorm"),
     )
+    yield from _window(context.architecture)
     yield from _latent(context)
     yield from _experts(context)
 
 
 def _switches(*pairs: tuple[bool, str]) -> Iterator[str]:
     return (flag for wanted, flag in pairs if wanted)
+
+
+def _window(arch: Architecture) -> Iterator[str]:
+    """Sliding windows: of every layer, or of all but every n-th."""
+    if arch.attention_sinks:
+        yield "--softmax-type learnable"
+    if not arch.sliding_layers:
+        return
+    yield f'--window-size "({arch.sliding_window},0)"'
+    full = arch.layers - arch.sliding_layers
+    if full:
+        yield f"--window-attn-skip-freq {round(arch.layers / full)}"
 
 
 def _latent(context: PlanContext) -> Iterator[str]:
@@ -179,6 +202,7 @@ def _overlap(context: PlanContext) -> Iterator[str]:
     strategy = context.strategy
     if strategy.sharding in _SHARDING:
         yield f"--use-megatron-fsdp --data-parallel-sharding-strategy {_SHARDING[strategy.sharding]}"
+        yield "--ckpt-format fsdp_dtensor"
     if strategy.sharding != "none":
         yield "--use-distributed-optimizer"
     if strategy.sharding.endswith("_node"):

@@ -1,4 +1,8 @@
-"""A Megatron-Bridge (NeMo) recipe: overrides on a ConfigContainer, under the names of its configuration reference."""
+"""A Megatron-Bridge (NeMo) recipe: overrides on a ConfigContainer, under the names of its configuration classes.
+
+Checked against Megatron-Bridge 0.3.1 and Megatron-Core 0.16.1. The communication overlap and the mixed precision are
+applied last there, over what `model` and `ddp` say: so the plan's overlaps and gradient precision are set in them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from planner.export.megatron import layout_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from planner.engine.inputs import Strategy
+
 _CONSUMER = "Megatron-Bridge"
 _HEADER = '''"""{title}
 
@@ -20,6 +26,7 @@ Apply to the ConfigContainer of the model's own recipe before training:
 """
 
 from megatron.bridge.training.comm_overlap import CommOverlapConfig
+from megatron.bridge.training.mixed_precision import get_mixed_precision_config
 
 
 def apply(cfg):
@@ -37,10 +44,32 @@ def nemo(context: PlanContext) -> Export:
     """Return a Python file that sets the plan's values; CannotExpressError names the dimension that does not fit."""
     settings = [*_model(context), *_training(context), *_optimizer(context)]
     lines = "\n".join(f"    cfg.{name} = {value!r}" for name, value in settings)
-    overlap = f"    cfg.comm_overlap = CommOverlapConfig(tp_comm_overlap={context.strategy.tp_overlap})"
     candidate = context.candidate
     title = f"{context.architecture.name} on {candidate.gpus} x {candidate.gpu}."
-    return Export("recipe.py", "text/x-python", f"{_HEADER.format(title=title)}{lines}\n{overlap}\n")
+    text = f"{_HEADER.format(title=title)}{lines}\n{_precision(context)}{_overlap(context.strategy)}"
+    return Export("recipe.py", "text/x-python", text)
+
+
+def _precision(context: PlanContext) -> str:
+    recipe = _MIXED_PRECISION[context.workload.precision]
+    reduce_in_fp32 = context.workload.gradient_precision == "fp32"
+    return (
+        f"    cfg.mixed_precision = get_mixed_precision_config({recipe!r})\n"
+        f"    cfg.mixed_precision.grad_reduce_in_fp32 = {reduce_in_fp32}\n"
+    )
+
+
+def _overlap(strategy: Strategy) -> str:
+    overlap_p2p = strategy.virtual_pipeline > 1 and strategy.p2p_overlap
+    values = {
+        "tp_comm_overlap": strategy.tp_overlap,
+        "overlap_p2p_comm": overlap_p2p,
+        "batch_p2p_comm": strategy.pipeline_parallel > 1 and not overlap_p2p,
+        "overlap_grad_reduce": strategy.grad_reduce_overlap,
+        "overlap_param_gather": strategy.param_gather_overlap,
+    }
+    arguments = "".join(f"        {name}={value},\n" for name, value in values.items())
+    return f"    cfg.comm_overlap = CommOverlapConfig(\n{arguments}    )\n"
 
 
 def _model(context: PlanContext) -> Iterator[tuple[str, object]]:
@@ -58,7 +87,6 @@ def _model(context: PlanContext) -> Iterator[tuple[str, object]]:
         yield "model.expert_tensor_parallel_size", strategy.expert_tensor_parallel
     if strategy.virtual_pipeline > 1:
         yield "model.virtual_pipeline_model_parallel_size", strategy.virtual_pipeline
-        yield "model.overlap_p2p_comm", strategy.p2p_overlap
     yield from _split(context)
     yield from _recompute(context)
 
@@ -90,10 +118,9 @@ def _recompute(context: PlanContext) -> Iterator[tuple[str, object]]:
 def _training(context: PlanContext) -> Iterator[tuple[str, object]]:
     work = context.workload
     yield "model.seq_length", work.sequence_length
-    yield "dataset.sequence_length", work.sequence_length
+    yield "dataset.seq_length", work.sequence_length
     yield "train.micro_batch_size", context.strategy.micro_batch_size
     yield "train.global_batch_size", work.global_batch_size
-    yield "mixed_precision", _MIXED_PRECISION[work.precision]
 
 
 def _optimizer(context: PlanContext) -> Iterator[tuple[str, object]]:
@@ -101,9 +128,10 @@ def _optimizer(context: PlanContext) -> Iterator[tuple[str, object]]:
     yield "ddp.use_distributed_optimizer", strategy.sharding != "none"
     yield "ddp.overlap_grad_reduce", strategy.grad_reduce_overlap
     yield "ddp.overlap_param_gather", strategy.param_gather_overlap
-    yield "ddp.grad_reduce_in_fp32", context.workload.gradient_precision == "fp32"
     if strategy.sharding in {"zero2", "zero3", "zero3_node"}:
+        yield "dist.use_megatron_fsdp", True
         yield "ddp.use_megatron_fsdp", True
+        yield "checkpoint.ckpt_format", "fsdp_dtensor"
         strategies = {"zero2": "optim_grads"}
         yield "ddp.data_parallel_sharding_strategy", strategies.get(strategy.sharding, "optim_grads_params")
     if strategy.sharding.endswith("_node"):

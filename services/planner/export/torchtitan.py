@@ -1,7 +1,11 @@
-"""A torchtitan job configuration (TOML), under the names of its JobConfig."""
+"""A torchtitan job configuration (TOML), under the names of its JobConfig.
+
+Checked against torchtitan 0.2.2, the last version that reads TOML: 0.3 takes the same names in Python configurations.
+"""
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from planner.export.context import CannotExpressError, Export, PlanContext
@@ -30,6 +34,8 @@ def torchtitan(context: PlanContext) -> Export:
     if context.workload.precision in {"fp8", "mxfp8"}:
         kind = "float8" if context.workload.precision == "fp8" else "mx"
         sections["model"] = {"converters": [f"quantize.linear.{kind}"]}
+    if strategy.tp_overlap:
+        sections["compile"] = {"enable": True, "components": ["model", "loss"]}
     body = "\n".join(_section(name, values) for name, values in sections.items())
     return Export("torchtitan.toml", "application/toml", body)
 
@@ -49,6 +55,19 @@ def _refuse(context: PlanContext) -> None:
         (strategy.optimizer_offload > 0, "optimizer_offload", strategy.optimizer_offload, "it offloads all or nothing"),
         (strategy.activation_offload, "activation_offload", True, "it has no activation offload"),
         (strategy.recompute == "selective", "recompute", "selective", "it picks operators, not modules"),
+        (
+            context.architecture.is_moe and strategy.expert_tensor_parallel not in {1, strategy.tensor_parallel},
+            "expert_tensor_parallel",
+            strategy.expert_tensor_parallel,
+            "it is 1 or the tensor parallel degree",
+        ),
+        (
+            context.workload.gradient_precision == "bf16",
+            "gradient_precision",
+            "bf16",
+            "it reduces gradients in fp32",
+        ),
+        (context.architecture.mtp_layers > 0, "mtp_layers", context.architecture.mtp_layers, "it predicts one token"),
         (strategy.context_comm == "a2a", "context_comm", "a2a", "its context parallelism is a ring"),
         (
             strategy.tensor_parallel > 1 and not strategy.sequence_parallel,
@@ -81,6 +100,7 @@ def _parallelism(context: PlanContext) -> dict[str, object]:
         "tensor_parallel_degree": strategy.tensor_parallel,
         "enable_async_tensor_parallel": strategy.tp_overlap,
         "context_parallel_degree": strategy.context_parallel,
+        "context_parallel_rotate_method": "alltoall",
         "pipeline_parallel_degree": strategy.pipeline_parallel,
     }
     if context.architecture.is_moe:
@@ -90,8 +110,21 @@ def _parallelism(context: PlanContext) -> dict[str, object]:
         interleaved = strategy.virtual_pipeline > 1
         values["pipeline_parallel_schedule"] = "Interleaved1F1B" if interleaved else "1F1B"
         values["pipeline_parallel_microbatch_size"] = strategy.micro_batch_size
-        values["pipeline_parallel_layers_per_stage"] = max(max(row) for row in context.stage_chunks())
+        values["module_fqns_per_model_part"] = _modules(context)
     return values
+
+
+def _modules(context: PlanContext) -> list[list[str]]:
+    """Name the modules of every model chunk, in the order tokens pass them."""
+    rows = context.stage_chunks()
+    counts = [row[chunk] for chunk in range(len(rows[0])) for row in rows]
+    firsts = accumulate(counts, initial=0)
+    parts = [
+        [f"layers.{first + index}" for index in range(count)] for first, count in zip(firsts, counts, strict=False)
+    ]
+    parts[0].insert(0, "tok_embeddings")
+    parts[-1] += ["norm", "output"]
+    return parts
 
 
 def _checkpoint(strategy: Strategy) -> dict[str, object]:
