@@ -150,6 +150,8 @@ def _smallest(seconds: Floats, stands: Bools, bar: float, limit: int) -> tuple[I
     """Return where at least the `limit` smallest standing values up to `bar` are, all ties of the last included."""
     kept = np.less_equal(seconds, bar)
     kept &= stands
-    if np.count_nonzero(kept) > limit:
-        kept &= seconds <= np.partition(seconds[kept], limit - 1)[limit - 1]
-    return np.nonzero(kept)
+    cells = np.flatnonzero(kept)
+    if len(cells) > limit:
+        near = seconds.ravel()[cells]
+        cells = cells[near <= np.partition(near, limit - 1)[limit - 1]]
+    return np.unravel_index(cells, kept.shape)

@@ -16,10 +16,11 @@ from planner.engine.stages import candidate_stages
 
 if TYPE_CHECKING:
     from planner.engine.choose import Best
+    from planner.engine.cost.price import Pricer
     from planner.engine.inputs import SearchOptions
     from planner.engine.problem import Problem
     from planner.engine.rules import Admission
-    from planner.engine.types import Bools, Ints
+    from planner.engine.types import Bools, Floats, Ints
 
 
 class Chunk:
@@ -30,6 +31,7 @@ class Chunk:
         self._options = admission.grid.options
         self._layouts = admission.grid.layouts.take(rows)
         self._work: Bools = admission.options.work[admission.options.work_kind[rows]]
+        self._quickest: Bools = admission.options.quickest_work[admission.options.work_kind[rows]]
         self._states: Bools = admission.options.state
         self._state_kind = admission.options.state_kind[rows]
         self._most_share = admission.options.most_share[self._state_kind]
@@ -50,8 +52,11 @@ class Chunk:
     @cached_property
     def pairs(self) -> tuple[Ints, Ints]:
         """Layouts and work options with a state option that fits, ascending."""
+        return self._fitting(self._work)
+
+    def _fitting(self, wanted: Bools) -> tuple[Ints, Ints]:
         room = np.asarray((self._enough <= self._most_share[:, :, None]).any(axis=1))
-        layout, work = np.nonzero(self._work & room[:, self._column_of_work])
+        layout, work = np.nonzero(wanted & room[:, self._column_of_work])
         return layout.astype(np.int32), work.astype(np.int32)
 
     @cached_property
@@ -62,7 +67,8 @@ class Chunk:
 
     def stands(self, layout: Ints, work: Ints, sharding: int) -> Bools:
         """Return the state options of `sharding` that stand: (shares, reduce overlaps, gather overlaps, pairs)."""
-        admitted = np.ascontiguousarray(np.moveaxis(self._states[:, sharding], 0, -1))[..., self._state_kind[layout]]
+        by_kind = np.ascontiguousarray(np.moveaxis(self._states[:, sharding], 0, -1))
+        admitted = np.take(by_kind, self._state_kind[layout], axis=-1)
         shares = np.arange(len(self._options.optimizer_offload), dtype=np.int8)[:, None, None, None]
         admitted &= shares >= self._enough[layout, sharding, self._column_of_work[work]]
         for mask in self._tied:
@@ -80,19 +86,30 @@ class Chunk:
             counts += np.bincount(layout, each, len(counts)).astype(np.int64)
         return counts
 
+    def _bounded(self, layout: Ints, work: Ints) -> tuple[Pricer, Floats]:
+        pricer = price(self._problem, self._layouts, self._options, Pairs.of(self._options, layout, work))
+        enough = self._enough[layout, :, self._column_of_work[work]]
+        return pricer, pricer.bounds(self._states[self._state_kind], enough)
+
     @cached_property
     def _points(self) -> Points:
         layout, work = self.pairs
-        pairs = Pairs.of(self._options, layout, work)
-        pricer = price(self._problem, self._layouts, self._options, pairs)
+        pricer, bounds = self._bounded(layout, work)
         return Points(
             pricer=pricer,
             layout=self._rows[layout],
             work=work,
-            bounds=pricer.bounds(self._states[self._state_kind]),
+            bounds=bounds,
             state_shape=self._options.state_shape,
             stands=lambda rows, sharding: self.stands(layout[rows], work[rows], sharding),
         )
+
+    def bounds(self) -> Floats:
+        """Return a lower bound of each layout's time over what fits beside it, infinite where nothing does."""
+        layout, work = self._fitting(self._quickest)
+        least = np.full(len(self._layouts), np.inf)
+        np.minimum.at(least, layout, self._bounded(layout, work)[1])
+        return least
 
     def choose(self, best: Best, search: SearchOptions) -> tuple[Best, int]:
         """Return the chunk's points merged into `best`, and how many were priced."""

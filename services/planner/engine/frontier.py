@@ -14,7 +14,7 @@ import numpy as np
 
 from planner.engine.choose import Best
 from planner.engine.chunk import Chunk
-from planner.engine.cost.bounds import layout_bounds, step_floor
+from planner.engine.cost.bounds import layout_bounds
 from planner.engine.pareto import pareto, undominated
 from planner.engine.patience import EXACT, Patience
 from planner.engine.progress import Progress, silent
@@ -23,7 +23,7 @@ from planner.engine.rules.fields import Grid
 from planner.engine.space import WHOLE, Share, enumerate_any_count, layout_axes, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from planner.engine.inputs import SearchOptions
     from planner.engine.problem import Problem
@@ -34,7 +34,7 @@ _WHOLE_NODES = Rule(
     "gpus <= gpus_per_node or gpus % gpus_per_node == 0",
     "past one node, GPUs come in whole nodes",
 )
-_LAYOUTS_PER_CHUNK = 512
+_LAYOUTS_PER_CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def find_front(
         state.waiting[chosen] = False
         _price(offers, admissions, state, chosen)
         _exclude(state, patience)
-        per_count *= 4
+        per_count *= 8
     progress("price", total, total, "layouts")
     return _finish(state, admissions, enumerated)
 
@@ -176,26 +176,30 @@ def _most_promising(state: _Round, per_count: int) -> Ints:
 
 
 def _refined(offers: Sequence[Offer], admissions: Sequence[Admission], state: _Round, chosen: Ints) -> Ints:
-    """Raise the bounds of `chosen` by the step's floor and drop those that the front now dominates."""
-    for position, offer in enumerate(offers):
-        rows = chosen[state.offer[chosen] == position]
-        if len(rows):
-            layouts = admissions[position].grid.layouts.take(state.layout[rows])
-            state.bound[rows] += step_floor(offer.problem, layouts, admissions[position].grid.options)
+    """Raise the bounds of `chosen` to what fits beside them and drop those that the front now dominates."""
+    for position, rows in _runs(state, chosen, len(offers)):
+        state.bound[rows] = Chunk(offers[position].problem, admissions[position], state.layout[rows]).bounds()
     alive = undominated(state.bound[chosen], (state.bound * state.rate)[chosen], *_front(state))
+    alive &= np.isfinite(state.bound[chosen])
     state.waiting[chosen[~alive]] = False
     return chosen[alive]
 
 
-def _price(offers: Sequence[Offer], admissions: Sequence[Admission], state: _Round, chosen: Ints) -> None:
-    for position, offer in enumerate(offers):
+def _runs(state: _Round, chosen: Ints, offers: int) -> Iterator[tuple[int, Ints]]:
+    """Yield each offer with runs of its rows among `chosen`, ascending."""
+    chosen = np.sort(chosen)
+    for position in range(offers):
         rows = chosen[state.offer[chosen] == position]
         for start in range(0, len(rows), _LAYOUTS_PER_CHUNK):
-            part = np.sort(state.layout[rows[start : start + _LAYOUTS_PER_CHUNK]])
-            best = Chunk(offer.problem, admissions[position], part).best_each()
-            gpus = admissions[position].grid.layouts.gpus[best.layout]
-            dollars = best.seconds * gpus * offer.dollars_per_gpu_second
-            state.points.append((best.seconds, dollars, np.full(len(best), position), best))
+            yield position, rows[start : start + _LAYOUTS_PER_CHUNK]
+
+
+def _price(offers: Sequence[Offer], admissions: Sequence[Admission], state: _Round, chosen: Ints) -> None:
+    for position, rows in _runs(state, chosen, len(offers)):
+        best = Chunk(offers[position].problem, admissions[position], state.layout[rows]).best_each()
+        gpus = admissions[position].grid.layouts.gpus[best.layout]
+        dollars = best.seconds * gpus * offers[position].dollars_per_gpu_second
+        state.points.append((best.seconds, dollars, np.full(len(best), position), best))
 
 
 def _front(state: _Round) -> tuple[Floats, Floats]:

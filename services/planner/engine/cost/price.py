@@ -59,16 +59,23 @@ class Pricer:
     stepping: Floats
     straggling: Floats
 
-    def bounds(self, admitted: Bools) -> Floats:
-        """Return a lower bound of the iteration time of each pair over its layout's `admitted` state options.
+    def bounds(self, admitted: Bools, enough: Ints) -> Floats:
+        """Return a lower bound of the iteration time of each pair over the state options that stand.
 
-        `admitted` has shape (layouts, shardings, shares, reduce overlaps, gather overlaps).
+        `admitted` has shape (layouts, shardings, shares, reduce overlaps, gather overlaps); `enough` is the least
+        offload share that fits, (pairs, shardings), the number of shares where none does.
         """
-        least = self.stepping[..., None, None]
-        least = least + (self.reduce.seconds[..., None] * self.reduce.shown)[:, :, None, :, None]
-        least = least + (self.gather.seconds[..., None] * self.gather.shown)[:, :, None, None, :]
-        floor = np.where(admitted, least, np.inf).min(axis=(1, 2, 3, 4))
-        bounds: Floats = (self.pipeline + floor[self.layout]) * self.straggling[self.layout]
+        of_share: Floats = np.full(self.stepping.shape, np.inf)
+        for reduce, gather in np.ndindex(admitted.shape[3:]):
+            traffic = self.reduce.shown[reduce] * self.reduce.seconds + self.gather.shown[gather] * self.gather.seconds
+            least = np.where(admitted[..., reduce, gather], self.stepping + traffic[:, :, None], np.inf)
+            np.minimum(of_share, least, out=of_share)
+        from_share_on = np.full((*of_share.shape[:2], of_share.shape[2] + 1), np.inf)
+        from_share_on[..., :-1] = np.minimum.accumulate(of_share[..., ::-1], axis=2)[..., ::-1]
+        floor = np.full(len(self.layout), np.inf)
+        for sharding in range(of_share.shape[1]):
+            np.minimum(floor, from_share_on[self.layout, sharding, enough[:, sharding]], out=floor)
+        bounds: Floats = (self.pipeline + floor) * self.straggling[self.layout]
         return bounds * SAFE
 
     def seconds(self, pairs: Ints, sharding: int) -> Floats:

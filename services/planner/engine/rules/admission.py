@@ -16,7 +16,7 @@ import numpy as np
 from planner.engine.errors import InvalidRequest
 from planner.engine.grouping import group_masks
 from planner.engine.rules.fields import AXES, LAYOUT_AXIS, Grid
-from planner.engine.space.options import WORK_AXES
+from planner.engine.space.options import OVERLAPS, WORK_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,10 +38,21 @@ class AdmittedOptions:
     """
 
     work: Bools
+    work_shape: tuple[int, ...]
     work_kind: Ints
     state: Bools
     state_kind: Ints
     most_share: Ints
+
+    @property
+    def quickest_work(self) -> Bools:
+        """The work options of which, beside every layout, one is as quick as any: overlaps on where they may be."""
+        left = self.work.reshape(len(self.work), *self.work_shape).copy()
+        for axis in OVERLAPS:
+            off, on = np.moveaxis(left, axis, 0)[[0, -1]]
+            if self.work_shape[axis - 1] > 1:
+                np.moveaxis(left, axis, 0)[0] = off & ~on
+        return left.reshape(self.work.shape)
 
     @classmethod
     def of(cls, options: Options, masks: Mapping[frozenset[int], Bools], layouts: int) -> Self:
@@ -53,7 +64,7 @@ class AdmittedOptions:
         state = np.broadcast_to(state.reshape(len(state), *state.shape[1 + WORK_AXES :]), whole)
         shares = np.arange(len(options.optimizer_offload))[:, None, None]
         most_share = np.where(state, shares, -1).max(axis=(2, 3, 4))
-        return cls(work.reshape(len(work), -1), work_kind, state, state_kind, most_share)
+        return cls(work.reshape(len(work), -1), options.work_shape, work_kind, state, state_kind, most_share)
 
 
 def _within(masks: Mapping[frozenset[int], Bools], axes: frozenset[int]) -> dict[frozenset[int], Bools]:

@@ -111,6 +111,7 @@ class Options:
 
 WORK_AXES = 6
 MEMORY_WORK_AXES = (1, 3, 4)
+OVERLAPS = (2, 5)
 MEMORY_STATE_AXES = (7, 8)
 
 
