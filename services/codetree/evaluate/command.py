@@ -50,19 +50,25 @@ def evaluate(
     try:
         chosen = load_suite(suite)
         fields = contenders(_split(policies), [name for name in models.split(",") if name])
+        if not fields:
+            _fail("name at least one policy and one model: --policies tree --models NAME")
         limits = Limits(llm_calls=max_llm_calls, tokens=max_tokens)
         report.mkdir(parents=True, exist_ok=True)
-        results = asyncio.run(_evaluate(chosen, fields, report, repeats, jobs, seed, limits))
+        results, outages = asyncio.run(_evaluate(chosen, fields, report, repeats, jobs, seed, limits))
     except (SuiteError, ContenderError, PoolError) as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"--report {report}: {error.strerror}")
+    if not results:
+        _fail(f"no episode came to an end; the first said: {outages[0]}")
     simulated = any("simulated" in name for contender in fields for name in contender.models)
-    write_report(
-        report,
-        chosen,
-        results,
-        note=note or ("Simulated models: no figure here is a real model's." if simulated else ""),
-    )
-    console.print(f"[bold]{report / 'report.md'}[/bold]")
+    notes = [note or ("Simulated models: no figure here is a real model's." if simulated else "")]
+    if outages:
+        notes.append(f"Incomplete: an outage cut {len(outages)} episodes off.")
+    write_report(report, chosen, results, note=" ".join(filter(None, notes)))
+    console.print(f"{report / 'report.md'}", style="bold", markup=False, soft_wrap=True)
+    if outages:
+        _fail(f"an outage cut {len(outages)} episodes off; run the same command again. The first said: {outages[0]}")
 
 
 def _split(policies: str) -> list[str]:
@@ -72,7 +78,7 @@ def _split(policies: str) -> list[str]:
 
 async def _evaluate(
     suite: Suite, fields: Sequence[Contender], report: Path, repeats: int, jobs: int, seed: int, limits: Limits
-) -> list[Result]:
+) -> tuple[list[Result], list[str]]:
     settings = load_settings(CodetreeSettings)
     async with Providers(settings) as providers:
         evaluation = Evaluation(
@@ -85,9 +91,10 @@ async def _evaluate(
             seed=seed,
             limits=limits,
         )
-        with Progress(console=console, transient=True) as progress:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task(suite.name)
-            return await evaluation.run(jobs, lambda done, total: progress.update(bar, completed=done, total=total))
+            results = await evaluation.run(jobs, lambda done, total: progress.update(bar, completed=done, total=total))
+            return results, evaluation.outages
 
 
 def simulate(
@@ -112,5 +119,5 @@ def simulate(
 
 
 def _fail(message: str) -> NoReturn:
-    Console(stderr=True).print(message, style="red", markup=False)
+    Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(2)

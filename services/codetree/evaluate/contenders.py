@@ -1,12 +1,14 @@
 """What is compared: policies and models, as the command line names them.
 
 A policy is a kind, optionally with settings: ``tree``, ``programs:count=9``,
-``tree:root_width=1,exploration.prompts=builtin``. Models joined by ``+`` are one pool.
+``tree:root_width=1,exploration.prompts=builtin``, ``tree:exploration.temperatures=[0,0.7]``. Models joined by ``+`` are
+one pool.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from codetree.engine.policy import TreePolicy
 
 _POLICY: TypeAdapter[Any] = TypeAdapter(PolicyRequest)
+_BETWEEN_SETTINGS = re.compile(r",(?![^\[]*\])")
+"""Commas, but for those within a list."""
 _DEFAULTS: dict[str, dict[str, Any]] = {"programs": {"count": 5}}
 
 
@@ -50,7 +54,7 @@ def parse_policy(text: str) -> TreePolicy:
     """The policy that ``text`` names. Raises ``ContenderError``."""
     kind, _, settings = text.partition(":")
     document: dict[str, Any] = {"kind": kind, **_DEFAULTS.get(kind, {})}
-    for setting in filter(None, settings.split(",")):
+    for setting in filter(None, _BETWEEN_SETTINGS.split(settings)):
         name, equals, value = setting.partition("=")
         if not equals:
             raise ContenderError(f"policy {text!r}: {setting!r} has no '='")
@@ -60,7 +64,7 @@ def parse_policy(text: str) -> TreePolicy:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ContenderError(f"policy {text!r}: {place}: {first['msg']}") from error
+        raise ContenderError(f"policy {text!r}: {f'{place}: ' if place else ''}{first['msg']}") from error
     return policy
 
 

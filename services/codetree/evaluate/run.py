@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from codetree.engine.answers import AnswerFormat, AnswerType
 from codetree.engine.budget import Limits
 from codetree.engine.episode import run_episode
+from codetree.engine.outcome import StopReason
 from codetree.engine.spec import EpisodeSpec
 from codetree.evaluate.score import tolerant, upstream
 from codetree.llm.pool import resolve_models
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from codetree.llm.providers import Providers
 
 Result = dict[str, Any]
+_OUTAGES = frozenset({StopReason.PROVIDER_ERROR, StopReason.EXECUTOR_ERROR})
 
 
 class Evaluation:
@@ -54,9 +56,13 @@ class Evaluation:
         self._repeats = repeats
         self._seed = seed
         self._limits = limits or Limits()
+        self.outages: list[str] = []
 
     async def run(self, jobs: int, report: Callable[[int, int], object] = lambda *_: None) -> list[Result]:
         """Every result, those of earlier runs included; ``jobs`` episodes run at once.
+
+        An episode that an outage left without an answer says nothing of its contender: it is no result, is told in
+        ``outages``, and is run again by the next run.
 
         Raises ``PoolError`` before anything is run when a contender's models are not to be had.
         """
@@ -72,17 +78,20 @@ class Evaluation:
         async def one(task: SuiteTask, contender: Contender, repeat: int) -> None:
             nonlocal done
             async with gate:
-                result = await self._episode(task, contender, repeat)
+                result, outage = await self._episode(task, contender, repeat)
+            done += 1
+            report(done, len(plan))
+            if outage is not None:
+                self.outages.append(outage)
+                return
             with self._results.open("a", encoding="utf-8") as file:
                 file.write(_line(result))
             known[_key(result)] = result
-            done += 1
-            report(done, len(plan))
 
         async with asyncio.TaskGroup() as group:
             for each in waiting:
                 group.create_task(one(*each))
-        return [known[_name(*each)] for each in plan]
+        return [known[_name(*each)] for each in plan if _name(*each) in known]
 
     def _pool(self, contender: Contender) -> ModelPool:
         return resolve_models([ModelRequest(name=name) for name in contender.models], self._providers)
@@ -93,7 +102,7 @@ class Evaluation:
                 for task in self.suite.tasks:
                     yield task, contender, repeat
 
-    async def _episode(self, task: SuiteTask, contender: Contender, repeat: int) -> Result:
+    async def _episode(self, task: SuiteTask, contender: Contender, repeat: int) -> tuple[Result, str | None]:
         pool = self._pool(contender)
         spec = EpisodeSpec(
             task=task.task,
@@ -111,7 +120,8 @@ class Evaluation:
         finally:
             if close := getattr(executor, "aclose", None):
                 await close()
-        return _result(self.suite, task, contender, repeat, episode, time.monotonic() - started)
+        result = _result(self.suite, task, contender, repeat, episode, time.monotonic() - started)
+        return result, episode.error if episode.stop_reason in _OUTAGES else None
 
 
 def _result(

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from codetree.simulate.skill import USUAL_TEMPERATURE
 from codetree.simulate.writer import Ask, Writer
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class _Request(BaseModel):
     model: str
     messages: Annotated[list[_Message], Field(min_length=1)]
     seed: int | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     stream: bool = False
     stream_options: _StreamOptions | None = None
 
@@ -68,7 +70,8 @@ def make_app(skills: Mapping[str, Skill], suites: Sequence[Suite], *, seed: int 
             return _refusal(body.model, skills)
         await asyncio.sleep(skills[body.model].latency_seconds)
         messages = [(message.role, message.text) for message in body.messages]
-        text = writer.write(Ask(body.model, messages, body.seed))
+        temperature = USUAL_TEMPERATURE if body.temperature is None else body.temperature
+        text = writer.write(Ask(body.model, messages, body.seed, temperature))
         usage = _usage(messages, text)
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage

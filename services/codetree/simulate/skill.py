@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 _SURE = 1e-6
+USUAL_TEMPERATURE = 0.7
 
 
 class Fate(StrEnum):
@@ -33,6 +34,9 @@ class Skill(BaseModel):
     ``repair``: the chance of ``right`` for a program whose author was told an error. ``spread``: how much the odds
     differ between tasks and prompt variants, as the standard deviation of their logarithm. ``agreement``: the chance
     that a wrong answer is the task's usual wrong answer. ``latency_seconds`` passes before each reply.
+
+    The chances are those at ``USUAL_TEMPERATURE``. Below it a reply is the more often the prompt's usual one, the same
+    for every sibling; above it the odds of ``right`` fall by ``heat`` for each unit, in their logarithm.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +48,7 @@ class Skill(BaseModel):
     repair: Chance = 0.6
     spread: NonNegativeFloat = 1.0
     agreement: Chance = 0.4
+    heat: NonNegativeFloat = 1.0
     latency_seconds: NonNegativeFloat = 0.0
 
     @model_validator(mode="after")
@@ -56,9 +61,18 @@ class Skill(BaseModel):
     def right(self) -> float:
         return max(0.0, 1.0 - self.wrong - self.crash - self.silent - self.malformed)
 
-    def draw(self, luck: random.Random, difficulty: random.Random, *, told_an_error: bool) -> Fate:
+    def draw(
+        self,
+        luck: random.Random,
+        difficulty: random.Random,
+        *,
+        told_an_error: bool,
+        temperature: float = USUAL_TEMPERATURE,
+    ) -> Fate:
         """A fate. ``difficulty`` is the same for the same task and prompt variant, ``luck`` differs with each call."""
-        right = _shifted(self.repair if told_an_error else self.right, difficulty.gauss(0.0, self.spread))
+        too_hot = max(0.0, temperature - USUAL_TEMPERATURE)
+        shift = difficulty.gauss(0.0, self.spread) - self.heat * too_hot
+        right = _shifted(self.repair if told_an_error else self.right, shift)
         if luck.random() < right:
             return Fate.RIGHT
         fates = (Fate.WRONG, Fate.CRASH, Fate.SILENT, Fate.MALFORMED)

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from codetree.simulate.skill import Fate, Skill
+from codetree.simulate.skill import USUAL_TEMPERATURE, Fate, Skill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,11 +26,12 @@ _CRASHES = ("KeyError('price')", "TypeError('unsupported operand')", "IndexError
 
 @dataclass(frozen=True)
 class Ask:
-    """One request to a model: its messages as (role, content), and the sampling seed if it has one."""
+    """One request to a model: its messages as (role, content), and how it is to be sampled."""
 
     model: str
     messages: Sequence[tuple[str, str]]
     seed: int | None = None
+    temperature: float = USUAL_TEMPERATURE
 
 
 @dataclass
@@ -62,7 +63,8 @@ class Writer:
         difficulty = random.Random(f"{self.seed}/{ask.model}/{task.id}/{_digest(system)}")  # noqa: S311
         if _STEPWISE in system:
             return self._step(skill, task, ask, luck, difficulty)
-        fate = skill.draw(luck, difficulty, told_an_error=_REFLECTION in prompt)
+        told = _REFLECTION in prompt
+        fate = skill.draw(luck, difficulty, told_an_error=told, temperature=ask.temperature)
         return _reply(fate, task, skill, luck)
 
     def _step(self, skill: Skill, task: SuiteTask, ask: Ask, luck: random.Random, difficulty: random.Random) -> str:
@@ -72,16 +74,21 @@ class Writer:
             *((3, 6) if task.family in _MANY_STEPS else (1, 4))
         )
         failed_before = "The step failed" in ask.messages[-1][1]
-        fate = skill.draw(luck, difficulty, told_an_error=failed_before)
+        fate = skill.draw(luck, difficulty, told_an_error=failed_before, temperature=ask.temperature)
         if taken < needed and fate in {Fate.RIGHT, Fate.WRONG}:
             return _written("Let me look at what there is.", f"print('step {taken + 1}')")
         return _reply(fate, task, skill, luck)
 
     def _luck(self, ask: Ask) -> random.Random:
+        """What a call draws from. A cool model mostly gives a prompt's usual reply, whatever its seed."""
         key = _digest(repr((self.seed, ask.model, ask.seed, list(ask.messages))))
         if ask.seed is None:
             self._seen[key] += 1
-        return random.Random(f"{key}/{self._seen[key]}")  # noqa: S311
+        own = f"{key}/{self._seen[key]}"
+        coolness = 1 - ask.temperature / USUAL_TEMPERATURE
+        if coolness > 0 and random.Random(f"cool/{own}").random() < coolness:  # noqa: S311
+            own = _digest(repr((self.seed, ask.model, list(ask.messages))))
+        return random.Random(own)  # noqa: S311
 
 
 def _digest(text: str) -> str:

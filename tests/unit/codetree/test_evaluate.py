@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.episodes import Lines
+from typer.testing import CliRunner
 
-from codetree.engine import PolicyKind, PromptPool
+from codetree.cli import app
+from codetree.engine import Execution, ExecutorError, PolicyKind, Program, PromptPool, ToolHost
 from codetree.evaluate.contenders import ContenderError, contenders, parse_policy
 from codetree.evaluate.loaders import apibank, m3tooleval
 from codetree.evaluate.plot import Bar, bar_chart
@@ -231,3 +233,36 @@ async def test_a_report_has_every_contender_and_family(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "summary.json").read_text())["rows"]
     assert {(row["family"], row["episodes"]) for row in rows} == {("all", 3), ("a", 2), ("b", 1)}
     assert (tmp_path / "tolerant.svg").exists()
+
+
+async def test_an_outage_is_no_result_and_its_episode_is_run_again(tmp_path: Path) -> None:
+    class Away(Lines):
+        async def execute(self, program: Program, host: ToolHost) -> Execution:
+            del program, host
+            raise ExecutorError("the sandbox is down")
+
+    evaluation = tiny(tmp_path)
+    evaluation._new_executor = Away
+    assert await evaluation.run(jobs=2) == []
+    assert len(evaluation.outages) == 6
+    assert "the sandbox is down" in evaluation.outages[0]
+    assert len(await tiny(tmp_path).run(jobs=2)) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--models", ""], "at least one policy and one model"),
+        (["--models", "offline:none"], "there is no recording 'none'"),
+        (["--models", "offline:demo", "--policies", "bogus"], "policy 'bogus': Input tag 'bogus'"),
+        (
+            ["--models", "offline:demo", "--report", "/proc/nowhere"],
+            "--report /proc/nowhere: No such file or directory",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["evaluate", "m3tooleval", "--report", str(tmp_path), *arguments])
+    assert result.exit_code == 2
+    assert said in result.output
+    assert len(result.output.splitlines()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -85,3 +86,29 @@ async def test_the_server_lists_its_models_and_refuses_others() -> None:
         body = {"model": "other", "messages": [{"role": "user", "content": "?"}]}
         answer = await client.post("/v1/chat/completions", json=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_a_cold_model_repeats_itself_and_a_warm_one_does_not() -> None:
+    skill = Skill(spread=0)
+    writer = Writer({"m": skill}, SUITE.tasks)
+
+    def replies(temperature: float) -> set[str]:
+        return {writer.write(replace(asked(TASK.task, seed=seed), temperature=temperature)) for seed in range(20)}
+
+    assert len(replies(0.0)) == 1
+    assert 1 < len(replies(0.35)) < 20
+    assert len(replies(0.7)) > 10
+
+
+def test_a_hot_model_is_less_often_right() -> None:
+    skill = Skill(spread=0)
+
+    def right(temperature: float) -> int:
+        luck = random.Random(1)  # noqa: S311
+        fates = [
+            skill.draw(luck, random.Random(0), told_an_error=False, temperature=temperature)  # noqa: S311
+            for _ in range(2000)
+        ]
+        return fates.count(Fate.RIGHT)
+
+    assert right(0.0) == right(0.7) > right(1.2) > right(2.0)
