@@ -1,6 +1,7 @@
 """Many episodes at once through the whole stack: real stores, real worker, real jails, and a model that takes its time.
 
-``PYTHONPATH=. python bench/codetree_load.py [--episodes 500] [--workers 2] [--latency-seconds 1]`` prints JSON.
+``PYTHONPATH=. python bench/codetree_load.py [--episodes 500] [--workers 2] [--latency-seconds 1]`` writes
+``results/codetree-load.json``. It ends after ``MOST_SECONDS`` whatever happens.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from bench.sandbox_load import machine
 from tests.support.stack import COMMANDS, Stack, running_stack
 
 from codetree.evaluate.suite import load_suite
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 POLICY = {"kind": "programs", "count": 2}
 POLL_SECONDS = 0.5
+MOST_SECONDS = 600.0
 
 
 def main() -> None:
@@ -39,6 +42,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=500)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--latency-seconds", type=float, default=1.0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="astrolabe-bench-")))
@@ -60,7 +64,11 @@ def main() -> None:
                 ASTROLABE_CODETREE_WORKER_PORT="0",
             )
         )
-        print(json.dumps(measure(stack, database_url, given.episodes, workers), indent=1))
+        figures = measure(stack, database_url, given.episodes, workers)
+    command = f"PYTHONPATH=. python bench/codetree_load.py --episodes {given.episodes} --workers {given.workers}"
+    figures["machine"] = {**machine(), "command": f"{command} --latency-seconds {given.latency_seconds:g}"}
+    (given.out / "codetree-load.json").write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps(figures, indent=1))
 
 
 def start_stores(folder: Path, cleanup: ExitStack) -> tuple[str, str]:
@@ -99,6 +107,8 @@ def measure(stack: Stack, database_url: str, episodes: int, workers: list[str]) 
     most_running, most_bytes, states = 0, 0, Counter[str]()
     with psycopg.connect(libpq_url(database_url), autocommit=True) as database:
         while sum(states[state] for state in ("succeeded", "failed", "cancelled")) < episodes:
+            if time.monotonic() - started > MOST_SECONDS:
+                sys.exit(f"not all have ended after {MOST_SECONDS:g} s: {dict(states)}")
             time.sleep(POLL_SECONDS)
             states = Counter(dict(database.execute("SELECT status, count(*) FROM kit.jobs GROUP BY status").fetchall()))
             most_running = max(most_running, states["running"])
@@ -115,13 +125,11 @@ def measure(stack: Stack, database_url: str, episodes: int, workers: list[str]) 
         "second_attempts": retried,
         "most_running_at_once": most_running,
         "submitting_seconds": round(submitted_seconds, 1),
-        "load_average_of_the_machine": os.getloadavg()[0],
         "seconds": round(seconds, 1),
         "episodes_per_second": round(episodes / seconds, 2),
         "nodes_per_second": round(nodes / seconds, 2),
         "workers_peak_megabytes": round(most_bytes / 1e6),
         "processor_seconds": used,
-        "cores": os.cpu_count(),
     }
 
 

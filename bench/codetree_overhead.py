@@ -1,7 +1,8 @@
 """What a node costs outside the model and the sandbox, whose answers here take no time.
 
-``PYTHONPATH=. python bench/codetree_overhead.py [--episodes 60]`` prints JSON: milliseconds a node, with a journal in
-memory and with the one in Postgres, run one episode after the other through the worker's own job runner.
+``PYTHONPATH=. python bench/codetree_overhead.py [--episodes 60]`` writes ``results/codetree-overhead.json``:
+milliseconds a node, with a journal in memory and with the one in Postgres, run one episode after the other through the
+worker's own job runner.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import tempfile
 import time
 from contextlib import ExitStack
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from bench.codetree_load import start_stores
+from bench.sandbox_load import machine
 from pydantic import SecretStr
 from tests.support.episodes import Replies, spec
 
@@ -110,7 +111,9 @@ def _store(job_id: UUID, result: EpisodeResult, session: Any) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=60)
-    episodes = parser.parse_args().episodes
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    episodes = given.episodes
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="astrolabe-bench-")))
         database_url, redis_url = start_stores(folder, cleanup)
@@ -123,9 +126,12 @@ def main() -> None:
             "episodes": episodes,
             "engine_milliseconds_per_node": {"wall": memory[0], "processor": memory[1]},
             "postgres_milliseconds_per_node": {"wall": postgres[0], "processor": postgres[1]},
-            "load_average_of_the_machine": os.getloadavg()[0],
-            "cores": os.cpu_count(),
+            "machine": {
+                **machine(),
+                "command": f"PYTHONPATH=. python bench/codetree_overhead.py --episodes {episodes}",
+            },
         }
+    (given.out / "codetree-overhead.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
 
 

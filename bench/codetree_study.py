@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import socket
 import subprocess
@@ -18,10 +17,10 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from bench.sandbox_load import machine
 
 RESULTS = Path(__file__).parent / "results" / "codetree-study"
 MODELS = Path(__file__).parent / "codetree-simulated-models.toml"
@@ -101,11 +100,9 @@ def measured(part: str, folder: Path, environment: dict[str, str], jobs: int) ->
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns("results.jsonl"))
     made_with = {
         "command": f"PYTHONPATH=. python bench/codetree_study.py {part}",
-        "at": datetime.now(UTC).isoformat(timespec="minutes"),
         "seconds": round(time.monotonic() - started_at),
         "simulated": True,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        **machine(),
     }
     (target / "made-with.json").write_text(json.dumps(made_with, indent=1) + "\n")
 
