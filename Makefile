@@ -1,6 +1,6 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status install test chaos bench-api check format lock
+.PHONY: help demo up down status install test chaos containers bench-api check format lock
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -34,6 +34,9 @@ bench-api: install ## Measure the planner's API and its workers; the table goes 
 test: install check ## From a fresh clone: set-up, checks, and all tests on real Postgres, Redis and sandbox
 	@$(BIN)/python -m devstack prepare
 	@exec $(BIN)/pytest -n auto
+
+containers: install ## Build the images and run the hostile programs in them (needs an engine; ARGS="--network host")
+	@exec $(BIN)/python -m tests.containers $(ARGS)
 
 check: install ## Format, lint, types, and the rules between packages
 	$(BIN)/ruff format --check .

@@ -43,7 +43,7 @@ class ContainerJail:
         self._resources = contextlib.ExitStack()
         self._control = asyncio.StreamReader(limit=_MAX_FRAME_BYTES)
         self._guest_calls: socket.socket | None = None
-        self._submitted = self._gone = False
+        self._submitted = self._gone = self._killed = False
         self._said = Kept(_SAID_BYTES)
         self._counted = Counted(0, 0, 0.0)
         self._sending = asyncio.Lock()
@@ -105,11 +105,16 @@ class ContainerJail:
 
     def kill(self) -> None:
         """End every process of it."""
-        if not self._gone:
+        if not (self._gone or self._killed):
+            self._killed = True
             asyncio.get_running_loop().run_in_executor(None, self._kill)
 
     async def finished(self) -> None:
-        """Wait until the container has ended, what it wrote was read, and the engine has counted it."""
+        """Wait until what was written has come, then end the container and have the engine count it."""
+        if not self._killed:
+            for kept in (self.stdout, self.stderr, self.result):
+                await kept.finished()
+            self.kill()
         await asyncio.gather(self._tasks[0], return_exceptions=True)
         oom_kills = await asyncio.to_thread(self._oom_killed)
         self._counted = Counted(oom_kills, self._counted.peak_bytes, self._counted.cpu_seconds)
@@ -168,7 +173,10 @@ class ContainerJail:
                 with contextlib.suppress(OSError):
                     await asyncio.get_running_loop().sock_sendall(self._guest_calls, payload)
             elif (kept := {b"1": self.stdout, b"2": self.stderr, b"r": self.result}.get(channel)) is not None:
-                kept.accept(payload)
+                if payload:
+                    kept.accept(payload)
+                else:
+                    kept.stop()
 
     async def _forward_calls(self, guest_calls: socket.socket) -> None:
         """What the service says on the calls socket, into the container."""

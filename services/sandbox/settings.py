@@ -64,7 +64,7 @@ class SandboxSettings(LimitSettings):
     sandbox_template_jails: PositiveInt = 5000
 
     sandbox_docker_host: str | None = None
-    sandbox_docker_image: str = "astrolabe-sandbox"
+    sandbox_docker_image: str = "astrolabe-guest"
     sandbox_docker_runtime: str | None = None
     sandbox_docker_seccomp: Path | None = None
 

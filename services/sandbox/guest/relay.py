@@ -30,6 +30,7 @@ def main() -> NoReturn:
     """Fork the jail's PID 1 and relay until it and all it held is gone."""
     settings = marshal.loads(read_exactly(0, int.from_bytes(read_exactly(0, 4), "big")))  # noqa: S302 - the service's
     settings["landlock"] = kernel.landlock_abi() if settings["landlock"] else 0
+    kernel.set_dumpable(0)  # the program has this process's uid, and must not open its memory or descriptors
     program.hide_guest()
     control, inner = socket.socketpair()
     jobs, program_jobs = socket.socketpair()

@@ -46,14 +46,25 @@ class Case:
     stdin: str = ""
     check: Callable[[dict[str, Any]], bool] | None = None
     counted_by_cgroup_only: bool = False
-    # Looks at /proc, or at errnos of the jail's own filter: elsewhere there may be none, or another filter before it.
-    on_a_bare_host_only: bool = False
+    needs_proc: bool = False
+    # Looks at errnos of the jail's own filter: a container's answers some calls before it.
+    needs_first_filter: bool = False
+    not_in_a_container: str | None = None
+    # The backend's containers run a program as the uid of what reports on it, which it can so stop or end; and their
+    # engine tells only at the end that memory ran out. What the status must be there; nothing else is asked.
+    in_a_container: str | None = None
 
-    def applies_to(self, isolation: dict[str, Any], *, elsewhere: bool) -> bool:
-        """Whether what this case looks at exists where the service runs."""
+    def cannot_be_seen(self, isolation: dict[str, Any], *, elsewhere: bool) -> str | None:
+        """Why what this case looks at does not exist where the service runs; None where it does."""
         if self.counted_by_cgroup_only and isolation["memory"] == "rlimit":
-            return False
-        return not (self.on_a_bare_host_only and elsewhere)
+            return "no control group counts memory, and what the program holds is in no process's sampled share"
+        if self.needs_proc and isolation["proc"] == "none":
+            return "it looks into /proc, and this jail has none: the container's is masked"
+        if self.not_in_a_container and isolation["memory"] == "container":
+            return self.not_in_a_container
+        if self.needs_first_filter and elsewhere:
+            return "it looks at the errno of the jail's own filter, and the container's answers first"
+        return None
 
     def request(self) -> dict[str, Any]:
         return {
@@ -65,6 +76,9 @@ class Case:
 
     def judge(self, answer: dict[str, Any]) -> None:
         """Assert everything this case says about the answer."""
+        if self.in_a_container is not None and answer["isolation"]["memory"] == "container":
+            assert answer["status"] == self.in_a_container, answer
+            return
         assert answer["status"] == self.status, answer
         assert (answer["reason"] is None) == (self.status == "ok")
         if self.result is not UNSET:

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="system c
 @pytest.mark.parametrize("case", CASES)
 def test_program(sandbox: Service, case: Case) -> None:
     isolation = sandbox.client.get("/readyz").json()["checks"]["confinement"]
-    if not case.applies_to(isolation, elsewhere=sandbox.process is None):
-        pytest.skip(f"not to be seen under {isolation}")
+    if reason := case.cannot_be_seen(isolation, elsewhere=sandbox.process is None):
+        pytest.skip(reason)
     answer = sandbox.run(case.code, **case.request())
     case.judge(answer)
     assert SECRET not in str(answer)

@@ -56,19 +56,19 @@ CASES = [
     Case("clone into namespaces", KERNEL + "final_answer([call(56, flag | 17, 0, 0, 0, 0) for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)])", result=["EPERM"] * 7),
     Case("clone3", KERNEL + "final_answer(call(435, 0, 0))", result="ENOSYS"),
     Case("push characters into a terminal", KERNEL + "final_answer([call(16, 0, request, 0) for request in (0x5412, 0x100005412, 0x541C)])", result=["EPERM"] * 3),
-    Case("x32 calls", KERNEL + "final_answer(call(0x40000000 + 39))", result="ENOSYS", on_a_bare_host_only=True),
+    Case("x32 calls", KERNEL + "final_answer(call(0x40000000 + 39))", result="ENOSYS", needs_first_filter=True),
     Case("32-bit calls", KERNEL + """
 import mmap
 m = mmap.mmap(-1, 4096, prot=7)
 m.write(bytes.fromhex('b814000000cd80c3'))  # mov eax, 20 (getpid); int 0x80; ret
 address = ctypes.addressof(ctypes.c_char.from_buffer(m))
 final_answer(ctypes.CFUNCTYPE(ctypes.c_int)(address)())
-""", result=-38, on_a_bare_host_only=True),
-    Case("capabilities, privileges and filter", "import re; final_answer([re.search(n + r':\\s*(\\S+)', open('/proc/self/status').read())[1] for n in ('CapEff', 'CapPrm', 'CapBnd', 'NoNewPrivs', 'Seccomp')])", result=["0000000000000000"] * 3 + ["1", "2"], on_a_bare_host_only=True),
-    Case("become root", KERNEL + "final_answer([attempt(lambda: os.setuid(0)), attempt(lambda: os.setgid(0)), attempt(lambda: os.setgroups([0])), os.getuid()])", result=["EINVAL", "EINVAL", "EPERM", 1000]),
+""", result=-38, needs_first_filter=True),
+    Case("capabilities, privileges and filter", "import re; final_answer([re.search(n + r':\\s*(\\S+)', open('/proc/self/status').read())[1] for n in ('CapEff', 'CapPrm', 'CapBnd', 'NoNewPrivs', 'Seccomp')])", result=["0000000000000000"] * 3 + ["1", "2"], needs_proc=True),
+    Case("become root", KERNEL + "final_answer([attempt(lambda: os.setuid(0)) in ('EINVAL', 'EPERM'), attempt(lambda: os.setgid(0)) in ('EINVAL', 'EPERM'), attempt(lambda: os.setgroups([0])), os.getuid()])", result=[True, True, "EPERM", 1000]),
     Case("set-user-id programs", "import subprocess; r = subprocess.run('su -c id || sudo -n id', shell=True, capture_output=True, text=True, stdin=subprocess.DEVNULL); final_answer('uid=0' in r.stdout)", result=False),
-    Case("kill PID 1", "import os, signal\nfor s in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP, signal.SIGUSR1): os.kill(1, s)\nfinal_answer('lived')", result="lived"),
-    Case("kill everyone", "import os\ntry: os.kill(-1, 9)\nexcept ProcessLookupError: final_answer('nobody')", result="nobody"),
+    Case("kill PID 1", "import os, signal\nfor s in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP, signal.SIGUSR1): os.kill(1, s)\nfinal_answer('lived')", result="lived", in_a_container="killed"),
+    Case("kill everyone", "import os\ntry: os.kill(-1, 9)\nexcept ProcessLookupError: final_answer('nobody')", result="nobody", in_a_container="killed"),
     Case("lock memory", KERNEL + "final_answer(call(151, 3))", result="EPERM"),
     Case("real-time scheduling", KERNEL + "final_answer(attempt(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))))", result="EPERM"),
     Case("crash by bad bytecode", "exec((lambda: 0).__code__.replace(co_code=b'\\x64\\xff' * 99, co_consts=()))", "error", signal="SIGSEGV", exit_code=None),

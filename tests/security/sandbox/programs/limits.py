@@ -38,7 +38,7 @@ CASES = [
     Case(
         "memory by many children",
         "import os, time\nfor _ in range(8):\n  if os.fork() == 0:\n    x = b'x' * (30 << 20)\n    time.sleep(20)\ntry:\n  while True: os.wait()\nexcept ChildProcessError: pass",
-        "memory_exceeded", limits=SMALL, check=lambda answer: answer["usage"]["wall_ms"] < 5000,
+        "memory_exceeded", limits=SMALL, check=lambda answer: answer["usage"]["wall_ms"] < 5000, in_a_container="memory_exceeded",
     ),
     # Refused memory in the middle of a frame, CPython 3.11 may raise SystemError instead of MemoryError.
     Case("recursion without end", "import sys; sys.setrecursionlimit(10**8)\ndef f(n): return [f(n + 1)]\nf(0)", "memory_exceeded", limits={**SMALL, "wall_seconds": 20, "cpu_seconds": 20}, counted_by_cgroup_only=True),
@@ -84,8 +84,8 @@ CASES = [
     ),
     Case("open files without end", "fs = []\ntry:\n  while True: fs.append(open('/dev/null'))\nexcept OSError as e: fs.clear(); final_answer(e.errno)", result=24),
     Case("sleep within a raised wall limit", "import time; time.sleep(0.6); print('Done!')", stdout="Done!\n", limits={"wall_seconds": 2}),
-    Case("stop the parent", "import os, signal; os.kill(os.getppid(), signal.SIGSTOP); final_answer('on')", result="on"),
-    Case("stop everyone", "import os, signal\ntry: os.kill(-1, signal.SIGSTOP)\nexcept ProcessLookupError: final_answer('nobody')", result="nobody"),
+    Case("stop the parent", "import os, signal; os.kill(os.getppid(), signal.SIGSTOP); final_answer('on')", result="on", in_a_container="timeout"),
+    Case("stop everyone", "import os, signal\ntry: os.kill(-1, signal.SIGSTOP)\nexcept ProcessLookupError: final_answer('nobody')", result="nobody", in_a_container="timeout"),
     Case("an allocation within a raised limit", "print(len(bytearray(100_000_000)))", stdout="100000000\n", limits={"memory_bytes": 200 << 20}),
     Case("a shared mapping larger than the limit", "import errno\nfrom multiprocessing.shared_memory import SharedMemory\ntry: SharedMemory(create=True, size=8 << 30)\nexcept OSError as e: final_answer(errno.errorcode[e.errno])", result="EFBIG"),
     Case("memory files count", "import os\nf = os.memfd_create('x')\nfor _ in range(200): os.write(f, bytes(1 << 20))", "memory_exceeded", limits={**SMALL, "disk_bytes": 512 << 20}, counted_by_cgroup_only=True),

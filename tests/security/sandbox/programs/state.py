@@ -36,8 +36,8 @@ PAIRS = {
     ),
     "modules changed": (
         "import json, os; json.dumps = None; os.getpid = lambda: 0",
-        "import json, os; final_answer([json.dumps(1), os.getpid()])",
-        ["1", 2],
+        "import json, os; final_answer([json.dumps(1), os.getpid() > 0])",
+        ["1", True],
     ),
     "environment": (
         "import os; os.environ['LEFT'] = '1'",
