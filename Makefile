@@ -35,8 +35,8 @@ test: install check ## From a fresh clone: set-up, checks, and all tests on real
 	@$(BIN)/python -m devstack prepare
 	@exec $(BIN)/pytest -n auto
 
-containers: install ## Build the images and run the hostile programs in them (needs an engine; ARGS="--network host")
-	@exec $(BIN)/python -m tests.containers $(ARGS)
+containers: install ## Build the images and run the hostile programs in them (needs an engine; CONTAINERS="--network host")
+	@exec $(BIN)/python -m tests.containers $(CONTAINERS)
 
 check: install ## Format, lint, types, and the rules between packages
 	$(BIN)/ruff format --check .

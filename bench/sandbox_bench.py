@@ -1,21 +1,32 @@
 """Latency and throughput of the sandbox against the interpreter alone, in one run.
 
-``python bench/sandbox_bench.py [--runs 200] [--python VENV_PYTHON] [--out FILE]``: ``pass``, and with an interpreter
-that has them numpy, and pandas with matplotlib; cold (no pool: a jail is made for each request) and pooled, preloaded
-or not, at concurrency 1, 2, 8 and 32, each next to plain ``python3 -I -c`` of the same program.
+``python bench/sandbox_bench.py [--runs 200] [--heavy-runs 40] [--without-packages] [--out FILE]``: ``pass``; and with
+NumPy, pandas and matplotlib in an environment it makes for the time, NumPy alone, and pandas with matplotlib. Cold (no
+pool: a jail is made for each request) and pooled, preloaded or not, at concurrency 1, 2, 8 and 32, each right after
+plain ``python3 -I -c`` of the same program, to whose median it is compared. The load of the machine is in the file.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import os
+import subprocess
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox_load import Client, machine, service, timed
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CONCURRENCIES = (1, 2, 8, 32)
+SYSTEM_PYTHON = "/usr/bin/python3"
+PACKAGES = ("numpy", "pandas", "matplotlib")
+RESULTS = Path(__file__).parent / "results"
 PROGRAMS = {
     "pass": "pass",
     "numpy": "import numpy; numpy.arange(10).sum()",
@@ -55,31 +66,47 @@ def measure(name: str, python: str, runs: int) -> dict[str, Any]:
     kinds = {"cold": {"ASTROLABE_SANDBOX_POOL_SIZE": "0"}, "pooled": {"ASTROLABE_SANDBOX_POOL_SIZE": "8"}}
     if PRELOAD[name]:
         kinds["pooled, preloaded"] = {**kinds["pooled"], "ASTROLABE_SANDBOX_PRELOAD": json.dumps(PRELOAD[name])}
-    for concurrency in CONCURRENCIES:
-        rows[f"plain interpreter, {concurrency} at once"] = asyncio.run(plain(python, code, runs, concurrency))
-    for kind, settings in kinds.items():
-        with service(**common, **settings) as (_, port):
-            for concurrency in CONCURRENCIES:
-                rows[f"{kind}, {concurrency} at once"] = asyncio.run(jailed(port, code, runs, concurrency))
-    return rows
+    with contextlib.ExitStack() as services:
+        ports = {kind: services.enter_context(service(**common, **kinds[kind]))[1] for kind in kinds}
+        for concurrency in CONCURRENCIES:
+            alone = asyncio.run(plain(python, code, runs, concurrency))
+            rows[f"plain interpreter, {concurrency} at once"] = alone
+            for kind, port in ports.items():
+                row = asyncio.run(jailed(port, code, runs, concurrency))
+                row["of_plain_p50"] = round(row["p50_ms"] / alone["p50_ms"], 2)
+                rows[f"{kind}, {concurrency} at once"] = row
+    return {"runs": runs, **rows}
+
+
+@contextlib.contextmanager
+def packages() -> Iterator[tuple[str, dict[str, str]]]:
+    """An interpreter with the packages that any user may run, and their versions. Not below /tmp, which jails cover."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)  # noqa: PTH101, S103 - the jail's user must enter it
+        python = f"{folder}/bin/python"
+        subprocess.run([SYSTEM_PYTHON, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        ask = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+        told = subprocess.run([python, "-c", ask, *PACKAGES], check=True, capture_output=True, text=True)
+        yield python, dict(zip(PACKAGES, told.stdout.split(), strict=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--heavy-runs", type=int, default=24, help="of the programs that import packages")
-    parser.add_argument(
-        "--python", help="an interpreter with numpy, pandas and matplotlib that an ordinary user can run"
-    )
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--heavy-runs", type=int, default=40, help="of the programs that import packages")
+    parser.add_argument("--without-packages", action="store_true", help="`pass` alone")
+    parser.add_argument("--out", type=Path, default=RESULTS / "sandbox-bench.json")
     chosen = parser.parse_args()
-    report: dict[str, Any] = {"machine": machine(), "pass": measure("pass", "/usr/bin/python3", chosen.runs)}
-    for name in ("numpy", "pandas+matplotlib") if chosen.python else ():
-        report[name] = measure(name, chosen.python, chosen.heavy_runs)
+    report: dict[str, Any] = {"machine": machine(), "pass": measure("pass", SYSTEM_PYTHON, chosen.runs)}
+    if not chosen.without_packages:
+        with packages() as (python, versions):
+            report["machine"] |= {"packages": versions}
+            for name in ("numpy", "pandas+matplotlib"):
+                report[name] = measure(name, python, chosen.heavy_runs)
     text = json.dumps(report, indent=1)
     print(text)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
+    chosen.out.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Many executions, a third of them hostile: does anything grow, does anything stay?
 
-``python bench/sandbox_soak.py [--runs 20000] [--out FILE]`` prints the service's memory, descriptors, processes and
-control groups at ten points, the count of each status, and what is left at the end.
+``python bench/sandbox_soak.py [--runs 20000] [--out FILE]`` prints and writes the service's memory, descriptors,
+processes and control groups at ten points, the count of each status, and what is left at the end.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--concurrency", type=int, default=8)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "sandbox-soak.json")
     chosen = parser.parse_args()
     report: dict[str, Any] = {"machine": machine()}
     with service() as (pid, port):
@@ -99,8 +99,7 @@ def main() -> None:
     report["groups_after_stop"] = len(list(Path("/sys/fs/cgroup").glob(f"**/astrolabe-sandbox.{pid}")))
     text = json.dumps(report, indent=1)
     print(text)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
+    chosen.out.write_text(text + "\n")
 
 
 if __name__ == "__main__":
