@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import resource
 import socket
 import time
@@ -145,6 +147,56 @@ def test_slow_clients_hold_up_nobody(service: Service) -> None:
         started = time.monotonic()
         assert service.run("final_answer(1)")["result"] == 1
         assert time.monotonic() - started < 5
+
+
+def test_headers_that_never_end_hold_up_nobody(service: Service) -> None:
+    with ExitStack() as held:
+        for _ in range(200):
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", service.port), 10))
+            connection.sendall(b"POST /executions HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        assert service.run("final_answer(1)")["result"] == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        b"Content-Length: -1",
+        b"Content-Length: 1e3",
+        b"Content-Length: 5, 6",
+    ],
+)
+def test_a_length_that_can_be_read_two_ways_smuggles_nothing(service: Service, headers: bytes) -> None:
+    smuggled = b"0\r\n\r\nDELETE /sessions/x HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = raw(
+        service, b"POST /executions HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n\r\n" + smuggled, wait_seconds=3
+    )
+    first = answer.splitlines()[0] if answer else b" 400 "
+    assert b" 4" in first
+    assert answer.count(b"HTTP/1.1 ") <= 2
+    assert b" 204 " not in answer
+
+
+def test_a_compressed_body_is_not_unpacked(service: Service) -> None:
+    bomb = gzip.compress(b'{"code": "' + b" " * (64 * MEBIBYTE) + b'"}')
+    before = resident_kib(service)
+    status = raw(service, post(bomb, b"Content-Encoding: gzip")).splitlines()[0].split()[1]
+    assert status in {b"400", b"415", b"422"}
+    assert resident_kib(service) < before + 32 * 1024
+
+
+def test_requests_sent_ahead_are_answered_in_order(service: Service) -> None:
+    asks = [b'{"code": "final_answer(%d)"}' % number for number in range(20)]
+    heads = [
+        b"POST /executions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(ask)
+        for ask in asks
+    ]
+    heads[-1] += b"Connection: close\r\n"
+    answer = raw(
+        service, b"".join(head + b"\r\n" + ask for head, ask in zip(heads, asks, strict=True)), wait_seconds=30
+    )
+    assert [int(found) for found in re.findall(rb'"result":(\d+)', answer)] == list(range(20))
 
 
 def test_clients_that_never_read_hold_up_nobody(service: Service) -> None:
