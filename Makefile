@@ -1,6 +1,6 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status install test chaos containers bench-api check format lock
+.PHONY: help demo up down status install test chaos containers bench-api check format openapi lock
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -47,6 +47,9 @@ check: install ## Format, lint, types, and the rules between packages
 format: install ## Rewrite the sources as `check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+openapi: install ## Write what each service says of itself to docs/openapi
+	@$(BIN)/python tooling/openapi.py
 
 lock: ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/pip-compile --all-extras --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -95,6 +96,7 @@ def make_app(settings: CodetreeServiceSettings) -> FastAPI:
         host=settings.codetree_host,
         routers=[api_exports.router, router, jobs],
         streaming_routers=[batch_router(service=SERVICE, scope="solve", lines=LINES)],
+        examples=Path(__file__).with_name("examples.json"),
     )
     app.state.providers = Providers(settings)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -110,6 +111,7 @@ def make_app(settings: PlannerSettings) -> FastAPI:
         host=settings.planner_host,
         routers=[router, exports.router, calibrations, jobs],
         streaming_routers=[batch_router(service=SERVICE, scope="plans", lines=LINES)],
+        examples=Path(__file__).with_name("examples.json"),
     )
     app.add_exception_handler(InvalidRequest, _refused)
     return app

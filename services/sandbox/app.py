@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -54,6 +55,7 @@ def build_app(settings: SandboxSettings) -> FastAPI:
         readiness={"confinement": confines},
         more_metrics=load,
         lifespan=lifespan,
+        examples=Path(__file__).with_name("examples.json"),
     )
     return app
 

@@ -36,6 +36,7 @@ _RESULTS_AT_ONCE = 100
 _MAX_WAIT_SECONDS = 60
 _POLL_SECONDS = 0.25
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: problem_response("There is no such batch, or it is not yours")}
+_NOT_CHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has not changed since `If-None-Match`"}}
 _BODY = {
     "required": True,
     "content": {
@@ -98,7 +99,7 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         response.headers["Location"] = f"{PREFIX}/{batch.id}"
         return report(batch)
 
-    @router.get("/{batch_id}", responses=_NOT_FOUND, summary="Read a batch, or wait for its end")  # noqa: FAST003
+    @router.get("/{batch_id}", responses=_NOT_FOUND | _NOT_CHANGED, summary="Read a batch, or wait for its end")  # noqa: FAST003
     async def read_batch(
         request: Request,
         response: Response,

@@ -12,12 +12,14 @@ from kit import problems, tracing
 from kit.problems import ProblemDetails
 from kit.web.body_limit import BodyLimitMiddleware
 from kit.web.health import Readiness, health_router
+from kit.web.openapi import Examples, complete, read_examples
 from kit.web.request_context import RequestContextMiddleware
 from kit.web.text_guard import refuse_unstorable_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from fastapi import APIRouter
     from starlette.middleware import Middleware
@@ -52,12 +54,14 @@ def create_app(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     middlewares: Sequence[Middleware] = (),
     more_errors: Mapping[int | str, dict[str, Any]] | None = None,
+    examples: Path | None = None,
 ) -> FastAPI:
     """Build the application of ``service``: its routers between the plumbing that all services share.
 
     ``readiness`` maps the name of each thing the service needs to a check that raises when the thing is away.
     ``more_metrics`` writes what /metrics says besides what this process counted.
     ``middlewares`` see a request first, once it has its id; ``more_errors`` is what they may answer.
+    ``examples`` is the file of what its schema shows (``kit.web.openapi``).
     ``streaming_routers`` read their bodies themselves; ``body_limits`` are those of single paths, in bytes.
     """
     app = FastAPI(
@@ -84,7 +88,7 @@ def create_app(
     for middleware in middlewares:
         app.add_middleware(middleware.cls, *middleware.args, **middleware.kwargs)
     app.add_middleware(RequestContextMiddleware)
-    _describe_problems(app)
+    _complete_schema(app, read_examples(examples) if examples else {})
     return app
 
 
@@ -95,21 +99,14 @@ def _expose_metrics(app: FastAPI, more: Callable[[], Awaitable[bytes]] | None) -
         return Response(own + (await more() if more else b""), media_type=CONTENT_TYPE_LATEST)
 
 
-def _describe_problems(app: FastAPI) -> None:
-    """Say in the schema that errors are problems, with their media type; FastAPI would call them plain JSON."""
+def _complete_schema(app: FastAPI, examples: Examples) -> None:
     generate = app.openapi
+    completed: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
-        schema = generate()
-        for path in schema["paths"].values():
-            for operation in path.values():
-                for status, response in operation["responses"].items():
-                    if int(status) >= 400:  # noqa: PLR2004 - the first error status
-                        reference = {"$ref": "#/components/schemas/ProblemDetails"}
-                        response["content"] = {problems.MEDIA_TYPE: {"schema": reference}}
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(unused, None)
-        return schema
+        if not completed:
+            completed.update(complete(generate(), examples))
+        return completed
 
     # Replacing the method is FastAPI's documented way to extend the schema.
     app.openapi = openapi  # type: ignore[method-assign]

@@ -22,6 +22,7 @@ from kit.web.app import problem_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from fastapi import APIRouter
     from fastapi.responses import JSONResponse
@@ -37,6 +38,7 @@ def create_job_app(
     host: str,
     routers: Sequence[APIRouter],
     streaming_routers: Sequence[APIRouter] = (),
+    examples: Path | None = None,
 ) -> FastAPI:
     """The application of ``service``; it is answered without a key only on loopback in the development profile."""
     url = settings.database_url.get_secret_value()
@@ -81,6 +83,7 @@ def create_job_app(
         readiness=readiness,
         lifespan=lifespan,
         middlewares=[gate],
+        examples=examples,
         more_errors={429: problem_response("Too many requests, or a quota is used up: wait for `Retry-After` seconds")},
     )
     app.state.jobs = state

@@ -35,6 +35,7 @@ _MAX_WAIT_SECONDS = 60
 _POLL_SECONDS = 5.0
 """How long a lost notification can go unnoticed."""
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: problem_response("There is no such job, or it is not yours")}
+_NOT_CHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has not changed since `If-None-Match`"}}
 
 
 class _ListQuery(BaseModel):
@@ -68,7 +69,12 @@ def job_router(*, service: str, prefix: str, noun: str, scope: str, view: type[J
         rows, following = await session.run_sync(queries.page, chosen, query.cursor, query.limit)
         return JobList(items=[JobView(**job_fields(job, prefix)) for job in rows], next_cursor=following)
 
-    @router.get("/{job_id}", response_model=view, responses=_NOT_FOUND, summary="Read a job, or wait for its end")  # noqa: FAST003 - `owned_job` reads it
+    @router.get(
+        "/{job_id}",  # noqa: FAST003 - `owned_job` reads it
+        response_model=view,
+        responses=_NOT_FOUND | _NOT_CHANGED,
+        summary="Read a job, or wait for its end",
+    )
     async def read_job(
         request: Request,
         response: Response,
