@@ -19,12 +19,13 @@ from uuid import UUID
 
 import httpx
 import psycopg
-from api_load import Caller, listen, spread, steadily
+from api_load import Caller, listen, processor_seconds, spread, steadily
 from codetree_load import start_stores
 from sandbox_load import machine, timed
 from tests.support.stack import COMMANDS, Stack, running_stack
 
 from devstack.stores.external import libpq_url
+from devstack.stores.folder import read_state
 from kit.db import make_engine, transaction
 from kit.jobs import transitions
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RESULTS = Path(__file__).parent / "results"
+SINGLES = 1000
 BATCH_LINES = 10_000
+STEADY_SECONDS = 10
 LISTENERS = 500
 EVENTS = 20
 SEARCHES = 1000
@@ -51,7 +54,7 @@ def question(number: int) -> dict[str, Any]:
         "workload": {"global_batch_size": 64, "sequence_length": 4096, "tokens": 1e9 + number},
         "cluster": {"mode": "homogeneous", "gpu": "a100-80gb-sxm", "count": 8},
         "search": {
-            "top_k": 3,
+            "top_k": 1,
             "space": {
                 "micro_batch_size": [1, 2],
                 "recompute": ["none", "full"],
@@ -67,19 +70,30 @@ def question(number: int) -> dict[str, Any]:
 class Bench:
     """One stack for all measurements; each is a method whose name is the figure's."""
 
-    def __init__(self, stack: Stack, database_url: str) -> None:
+    def __init__(self, stack: Stack, database_url: str, stores_pid: int) -> None:
         self.stack = stack
         self.database_url = database_url
+        self.stores_pid = stores_pid
         self.port = stack.ports["planner"]
         self.numbers = iter(range(10**9))
 
     def fresh(self) -> dict[str, Any]:
         return question(next(self.numbers))
 
+    def used(self) -> dict[str, float]:
+        """Seconds of processor time by part, so far."""
+        parts = {name: processor_seconds(process.pid) for name, process in self.stack.processes.items()}
+        return {**parts, "stores": processor_seconds(self.stores_pid)}
+
+    def used_since(self, before: dict[str, float], acts: int) -> dict[str, float]:
+        """Milliseconds of processor time by part, for each of so many acts."""
+        now = self.used()
+        return {f"{name}_cpu_ms": round((now[name] - before.get(name, 0.0)) * 1000 / acts, 2) for name in now}
+
     async def submissions_single(self) -> dict[str, Any]:
-        caller = Caller(self.port)
-        measured = await timed(lambda _: caller.posted("/plans", self.fresh()), 1000, 8)
-        return {**measured.row(), "failed": caller.failed, "callers": 8}
+        caller, before = Caller(self.port), self.used()
+        measured = await timed(lambda _: caller.posted("/plans", self.fresh()), SINGLES, 8)
+        return {**measured.row(), "failed": caller.failed, "callers": 8, **self.used_since(before, SINGLES)}
 
     async def submissions_batch(self) -> dict[str, Any]:
         body = b"\n".join(
@@ -119,8 +133,10 @@ class Bench:
     async def _steady(self, path: str, body: Callable[[], dict[str, Any]], per_second: float) -> dict[str, Any]:
         caller = Caller(self.port)
         await timed(lambda _: caller.posted(path, body()), 50, 4)
-        measured = await steadily(lambda _: caller.posted(path, body()), per_second, 10)
-        return {**measured.row(), "failed": caller.failed, "asked_per_second": per_second}
+        before = self.used()
+        measured = await steadily(lambda _: caller.posted(path, body()), per_second, STEADY_SECONDS)
+        used = self.used_since(before, len(measured.milliseconds))
+        return {**measured.row(), "failed": caller.failed, "asked_per_second": per_second, **used}
 
     async def sse_fan_out(self) -> dict[str, Any]:
         """From the moment a worker writes an event until each of its listeners has read it."""
@@ -153,23 +169,26 @@ class Bench:
         figures: dict[str, Any] = {"searches": SEARCHES}
         async with httpx.AsyncClient(base_url=self.stack.url("planner"), timeout=120, trust_env=False) as client:
             for count in WORKERS:
-                figures[f"per_second_with_{count}_workers"] = await self._searches(client, count)
+                figures |= await self._searches(client, count)
         return figures
 
-    async def _searches(self, client: httpx.AsyncClient, workers: int) -> float:
+    async def _searches(self, client: httpx.AsyncClient, workers: int) -> dict[str, Any]:
         names = [f"planner-worker-{number}" for number in range(workers)]
         COMMANDS.update(dict.fromkeys(names, COMMANDS["planner-worker"]))
         body = b"\n".join(json.dumps(self.fresh()).encode() for _ in range(SEARCHES))
         batch = (await client.post("/batches", content=body, headers=NDJSON)).json()["id"]
+        before = self.used()
         for name in names:
             self.stack.start(name)
         await _until_ended(client, batch)
+        used = self.used_since(before, SEARCHES)
         with psycopg.connect(libpq_url(self.database_url)) as connection:
             seconds, succeeded = connection.execute(_DURATION, [batch]).fetchone() or (0.0, 0)
         assert succeeded == SEARCHES
         for name in names:
             self.stack.kill(name)
-        return round(SEARCHES / seconds, 1)
+        figures = {f"per_second_with_{workers}_workers": round(SEARCHES / seconds, 1)}
+        return figures | (used if workers == 1 else {})
 
 
 def _tick(engine: Any, held: transitions.Claim) -> None:
@@ -207,7 +226,7 @@ def main() -> None:
         settings = {"ASTROLABE_RATE_LIMIT": "1000000/minute", "ASTROLABE_LOG_LEVEL": "WARNING"}
         settings |= {"ASTROLABE_HEARTBEAT_SECONDS": "3", "ASTROLABE_LEASE_SECONDS": "12"}
         stack = cleanup.enter_context(running_stack(database_url, redis_url, ("planner", "relay"), **settings))
-        bench = Bench(stack, database_url)
+        bench = Bench(stack, database_url, int(str(read_state(folder / "stores")["launcher_pid"])))
         for name in (name for name in MEASUREMENTS if given.only in name):
             figures[name] = asyncio.run(getattr(bench, name)())
             print(name, figures[name], flush=True)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import statistics
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox_load import Client, Timed
+
+from devstack.offspring import descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -79,6 +84,16 @@ async def listen(port: int, path: str, wanted: str, heard: Callable[[dict[str, A
         elif line == b"0\r\n":
             break
     writer.close()
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process and everything below it have used, those that ended and were waited for included."""
+    ticks = 0
+    for one in (pid, *descendants(pid)):
+        with suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
