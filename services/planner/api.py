@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from kit import problems
 from kit.auth import Principal, require
 from kit.batches import batch_router
-from kit.jobs import submit
+from kit.jobs import Job, JobStatus, submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router, state_of
 from kit.web.app import problem_response
 from planner import cache, exports, store
@@ -27,6 +27,9 @@ from planner.intake import LINES, require_answerable, search_key, submission_of
 from planner.schemas import EstimateRequest, Estimates, PlanRequest, PlanView
 from planner.settings import SERVICE, PlannerSettings
 from planner.tasks import refusal
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 PLAN_CACHE = Counter("astrolabe_plan_cache", "Whether a plan was at hand when it was asked for.", ["outcome"])
 
@@ -67,9 +70,16 @@ async def create_plan(
     if outcome.created:
         await session.run_sync(store.add_plans, [(outcome.job.id, key)])
         if document is not None:
-            await session.run_sync(store.save_result, key, document)
-    view = (await session.run_sync(store.views, [outcome.job]))[0]
-    return accepted(response, outcome.job, view)
+            await session.run_sync(store.keep_result, key, document)
+    at_hand = document if outcome.created else None
+    return accepted(response, outcome.job, await session.run_sync(_view_of, outcome.job, at_hand))
+
+
+def _view_of(session: Session, job: Job, document: dict[str, Any] | None) -> PlanView:
+    """The job's view, without asking for a result that is at hand or that there is none of yet."""
+    if document is not None or job.status != JobStatus.SUCCEEDED:
+        return store.view(job, document)
+    return store.views(session, [job])[0]
 
 
 @router.post("/estimates", tags=["estimates"], summary="Price given strategies")

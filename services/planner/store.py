@@ -53,6 +53,12 @@ def save_result(session: Session, key: str, document: Mapping[str, Any]) -> None
     session.execute(insert(Search).values(key=key, result=dict(document)).on_conflict_do_nothing())
 
 
+def keep_result(session: Session, key: str, document: Mapping[str, Any]) -> None:
+    """Keep a result that was found in the cache, unless it is there: a look costs less than sending it."""
+    if not has_result(session, key):
+        save_result(session, key, document)
+
+
 def views(session: Session, jobs: Sequence[Job]) -> list[PlanView]:
     """What the owner sees of each job: the result once there is one."""
     query = (

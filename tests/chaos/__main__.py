@@ -103,7 +103,8 @@ _DUE = (
 def _injected(field: Field, fault: Fault, position: str) -> Injected:
     field.held.clear()
     _wait(field, lambda: len(field.judge.held()) >= _BUSY, _BUSY_SECONDS)
-    outcome = Injected(fault.name, datetime.now(UTC), field.note_held(), None, fault.interrupts)
+    undisturbed = _seconds_to_recover(field)
+    outcome = Injected(fault.name, datetime.now(UTC), field.note_held(), undisturbed, None, fault.interrupts)
     try:
         outcome.note = fault.inject(field) or ""
     except FaultFailedError as error:

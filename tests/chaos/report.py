@@ -28,6 +28,7 @@ class Injected:
     name: str
     at: datetime
     in_flight: int
+    undisturbed_seconds: float | None
     seconds: float | None
     interrupts: bool
     note: str = ""
@@ -86,6 +87,7 @@ def _row(fault: Injected, faults: list[Injected], found: Findings) -> dict[str, 
     return {
         "fault": fault.name,
         "jobs_in_flight": fault.in_flight,
+        "undisturbed_seconds": None if fault.undisturbed_seconds is None else round(fault.undisturbed_seconds, 2),
         "recovery_seconds": None if fault.seconds is None else round(fault.seconds, 2),
         "lost": count(found.lost),
         "doubled": count(found.doubled),
@@ -119,15 +121,16 @@ def markdown(result: dict[str, Any]) -> str:
         f"{result['doubled']} finished twice, {result['jobs_with_several_attempts']} with more than one attempt, in "
         f"{result['seconds']} s. Recovery is counted from the end of a fault until a new job of each service has ended and "
         "every job that a worker held has ended, is queued again, or has its lease renewed; "
-        f"at most {result['allowed_recovery_seconds']} s are allowed."
+        f'at most {result["allowed_recovery_seconds"]} s are allowed. "Before" is the same measure with nothing broken, taken '
+        "just before the fault: it tells how busy the machine was."
     )
-    table = ["| fault | jobs in flight | recovery, s | lost | twice | |", "|---|--:|--:|--:|--:|---|"]
+    table = ["| fault | jobs in flight | before, s | recovery, s | lost | twice | |", "|---|--:|--:|--:|--:|--:|---|"]
     lines = ["# Chaos", "", head, "", summary, "", *table]
     for row in result["faults"]:
         seconds = "-" if row["recovery_seconds"] is None else row["recovery_seconds"]
         mark = row["note"] or ("" if row["in_time"] else "too late")
         lines.append(
-            f"| {row['fault']} | {row['jobs_in_flight']} | {seconds} | {row['lost']} | {row['doubled']} | {mark} |"
+            f"| {row['fault']} | {row['jobs_in_flight']} | {row['undisturbed_seconds']} | {seconds} | {row['lost']} | {row['doubled']} | {mark} |"
         )
     lines += ["", f"Requests that had to be sent again: {result['requests_sent_again'] or 'none'}."]
     lines += [f"Webhooks: {_counts(result['webhooks'])}. Model requests: {_counts(result['model_requests'])}.", ""]

@@ -13,9 +13,9 @@ from uuid_utils.compat import uuid7
 from kit import audit, quotas, tracing
 from kit.auth import NO_QUOTA, Quota
 from kit.canonical import sha256
+from kit.db import insert_rows
 from kit.jobs.announcement import announce
-from kit.jobs.events import log
-from kit.jobs.models import Job, in_states
+from kit.jobs.models import Job, JobEvent, in_states
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, JobStatus
 from kit.problems import FieldError, Problem
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _TRIES = 5
+_EVENTS_OF_A_FINISHED_BIRTH = 2
 MIRRORED = ("status", "attempt", "worker", "lease_until", "progress", "started_at", "cancel_requested_at")
 
 
@@ -91,11 +92,12 @@ def admit(session: Session, submission: Submission, is_computed: Callable[[], bo
     fingerprint = sha256(submission.spec)
     for _ in range(_TRIES):
         row = job_row(submission, fingerprint)
-        inserted = session.execute(insert(Job).values(row).on_conflict_do_nothing().returning(Job.id)).scalar()
-        if inserted is not None:
-            job = session.get_one(Job, inserted)
+        job = session.scalars(insert(Job).values(row).on_conflict_do_nothing().returning(Job)).one_or_none()
+        if job is not None:
             if not submission.finished and is_computed():
                 job.status, job.started_at, job.finished_at = JobStatus.SUCCEEDED, job.created_at, job.created_at
+                job.event_seq = _EVENTS_OF_A_FINISHED_BIRTH
+                session.flush()
             return Accepted(_announce(session, job), created=True)
         if (existing := _earlier(session, submission)) is not None:
             must_match(existing, submission, fingerprint)
@@ -140,17 +142,20 @@ def job_row(submission: Submission, fingerprint: str) -> dict[str, Any]:
     if submission.finished:
         now = datetime.now(UTC)
         row |= {"status": JobStatus.SUCCEEDED, "started_at": now, "finished_at": now}
+        row["event_seq"] = _EVENTS_OF_A_FINISHED_BIRTH
     return row
 
 
 def _announce(session: Session, job: Job) -> Job:
-    log(session, [(job.id, job.event_seq)], "job.created", {"status": job.status})
+    """Write the job's first events. Nobody is woken: a job that is not committed yet has no listeners."""
+    common = {"job_id": job.id, "created_at": datetime.now(UTC)}
+    events = [{**common, "seq": 1, "type": "job.created", "data": {"status": job.status}}]
+    if job.status == JobStatus.SUCCEEDED:
+        events.append({**common, "seq": 2, "type": "job.succeeded", "data": {"status": job.status, "cached": True}})
+    insert_rows(session, JobEvent, events)
     if job.status == JobStatus.QUEUED and job.leader_id is None:
         ring(session, [job.id])
-    if job.status == JobStatus.SUCCEEDED:
-        job.event_seq += 1
-        log(session, [(job.id, job.event_seq)], "job.succeeded", {"status": job.status, "cached": True})
-        session.flush()
+    if job.status == JobStatus.SUCCEEDED and job.webhook_url:
         announce(session, [job.id])
     return job
 
