@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.calibration.fit import Fit, factors_of, jacobian, loss, solve
-from planner.calibration.parameters import PARAMETERS
+from planner.calibration.parameters import NAMES, PARAMETERS
 from planner.catalog.calibrations import adjusted
 
 if TYPE_CHECKING:
@@ -22,20 +22,23 @@ if TYPE_CHECKING:
     from planner.engine.types import Floats, Ints
     from planner.validation.convert import PricedCase
 
-_LEVELS = {"generation": 1.0, "stack": 0.7, "gpu": 0.5, "source": 0.4}
+_LEVELS = {"generation": 1.0, "stack": 0.3, "gpu": 0.3, "source": 0.5}
 """Share of a parameter's prior spread each level may take."""
+
+_SLOWDOWN = {"generation": 1e-4, "stack": 0.05, "gpu": 0.05, "source": 0.12}
+"""Spread of the factor on everything, which names no mechanism: next to nothing for a generation, most for a source."""
 
 _SPREAD = np.array([parameter.spread for parameter in PARAMETERS])
 _WIDTH = len(PARAMETERS)
-_NEVER = 1e-4
-_ROUNDS = 4
-_SCALES = (1.0, 0.5, 0.25, 0.1)
+_NOISE = 0.20
+"""Standard deviation of log(measured) that the best default leaves: sites, software versions and unstated settings."""
+_ROUNDS = 2
+_SCALES = (1.0, 0.5, 0.25)
 
 
 def _spread(level: str) -> Floats:
-    """Return the prior of each parameter at `level`; next to nothing where the parameter is a site's own."""
-    allowed = [1.0 if level == "source" or not parameter.site_only else _NEVER for parameter in PARAMETERS]
-    spread: Floats = _SPREAD * _LEVELS[level] * np.array(allowed)
+    """Return the prior of each parameter at `level`."""
+    spread: Floats = np.where(np.array(NAMES) == "slowdown", _SLOWDOWN[level], _SPREAD * _LEVELS[level])
     return spread
 
 
@@ -86,7 +89,7 @@ class Hierarchy:
             return seconds
 
         rows = [self.rows[index] for index in use]
-        return solve(predict, self.measured[use], design, spread, group_weights(rows))
+        return solve(predict, self.measured[use], design, spread, group_weights(rows), _NOISE)
 
     def settled(self) -> Fit:
         """Return the effects fitted on all rows with predictions priced exactly: Gauss-Newton with step halving."""
@@ -98,7 +101,7 @@ class Hierarchy:
             step = around.fit(everything).x - x
             for scale in _SCALES:
                 tried = log_seconds(self.rows, self._factors(x + scale * step)) - self.measured
-                if loss(tried, weights, x + scale * step, spread) < loss(residuals, weights, x, spread):
+                if loss(tried, weights, x + scale * step, spread, _NOISE) < loss(residuals, weights, x, spread, _NOISE):
                     x, residuals = x + scale * step, tried
                     break
             else:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Predict = Callable[[Floats], Floats]
 
-NOISE = 0.08
-"""Standard deviation of log(measured) that the best model leaves: rounding, run-to-run and software versions."""
 _HUBER = 2.5
 _STEPS = 8
 _CONVERGED = 3e-3
@@ -56,23 +54,25 @@ def solve(
     design: Floats,
     spread: Floats,
     weights: Floats,
+    noise: float,
 ) -> Fit:
     """Return the minimum over effects x.
 
     `predict(x)` gives log seconds, `measured` log seconds; `design` is d log seconds / d x, shape (rows, effects);
-    `spread` the prior of each effect; `weights` the rows'. A step that does not lower the loss is halved.
+    `spread` the prior of each effect; `weights` the rows'; `noise` the standard deviation of
+    log(measured) that the best model leaves. A step that does not lower the loss is halved.
     """
     x = np.zeros(design.shape[1])
     residuals = predict(x) - measured
-    least = loss(residuals, weights, x, spread)
+    least = loss(residuals, weights, x, spread, noise)
     scale = 1.0
     for _ in range(_STEPS):
-        robust = weights * _huber(residuals / NOISE) / NOISE**2
+        robust = weights * _huber(residuals / noise) / noise**2
         normal = design.T @ (design * robust[:, None]) + np.diag(spread**-2.0)
         step = np.linalg.solve(normal, design.T @ (robust * residuals) + x / spread**2)
         tried = np.clip(x - scale * step, -LARGEST_LOG_FACTOR, LARGEST_LOG_FACTOR)
         left = predict(tried) - measured
-        lower = loss(left, weights, tried, spread)
+        lower = loss(left, weights, tried, spread, noise)
         if lower >= least:
             scale /= 2
             continue
@@ -83,9 +83,9 @@ def solve(
     return Fit(x, residuals)
 
 
-def loss(residuals: Floats, weights: Floats, x: Floats, spread: Floats) -> float:
+def loss(residuals: Floats, weights: Floats, x: Floats, spread: Floats, noise: float) -> float:
     """Return what `solve` minimises."""
-    size = np.abs(residuals / NOISE)
+    size = np.abs(residuals / noise)
     huber = np.where(size > _HUBER, _HUBER * (2 * size - _HUBER), size**2)
     return float((weights * huber).sum() + ((x / spread) ** 2).sum())
 

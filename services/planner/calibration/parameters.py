@@ -11,18 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A factor of `planner.catalog.calibrations.ADJUSTABLE`; `spread` is the prior's standard deviation of its log.
-
-    `site_only` parameters name no mechanism, so defaults never carry them.
-    """
+    """A factor of `planner.catalog.calibrations.ADJUSTABLE`; `spread` is the prior's standard deviation of its log."""
 
     name: str
     spread: float
-    site_only: bool = False
 
 
 PARAMETERS = (
-    Parameter("slowdown", 0.15, site_only=True),
+    Parameter("slowdown", 0.15),
     Parameter("gemm_16", 0.12),
     Parameter("gemm_8", 0.12),
     Parameter("gemm_4", 0.12),
@@ -32,7 +28,9 @@ PARAMETERS = (
     Parameter("scale_up", 0.20),
     Parameter("scale_out", 0.15),
     Parameter("launch_us", 0.60),
+    Parameter("launches_per_expert", 0.60),
     Parameter("grouped_gemm", 0.30),
+    Parameter("expert_passes", 0.50),
     Parameter("quantize_passes", 0.30),
     Parameter("exposed_floor", 0.30),
     Parameter("iteration_ms", 0.30),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.catalog.calibrations import DEFAULT_STACK, Calibration, base_calibration, calibration_for
+from planner.catalog.calibrations import DEFAULT_STACK, Calibration, calibration_for, prior_calibration
 from planner.engine.cost.price import price
 from planner.engine.plan import estimate_problem
 from planner.engine.pricing import estimate_strategy
@@ -42,7 +42,7 @@ class PricedRun:
         self._layouts, self._options = encode(self._problem, run.strategy)
         gpu = self._problem.device.gpu
         self.generation, self.gpu = gpu.generation, gpu.name
-        self.prior = base_calibration(gpu.generation)
+        self.prior = prior_calibration(gpu.generation, gpu.name, run.stack)
         self.default = calibration_for(gpu.generation, gpu.name, run.stack)
 
     def problem(self, calibration: Calibration | None = None) -> Problem:

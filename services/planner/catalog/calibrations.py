@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 DEFAULT_STACK = "megatron-core"
 """The stack of plans that name no other."""
 
-STACKS = ("megatron-core", "megatron-flash", "megatron-legacy", "fsdp", "jax")
-"""Software stacks: Megatron-Core and what builds on it; Megatron forks with fused attention but unfused layers; those
-without fused attention (up to 2022); PyTorch FSDP and ZeRO-3; JAX with XLA."""
+STACKS = ("megatron-core", "megatron-core-26.06", "megatron-flash", "megatron-legacy", "fsdp", "jax")
+"""Software stacks: Megatron-Core and what builds on it; its releases since mid-2026, whose experts are fused and
+captured in CUDA graphs; Megatron forks with fused attention but unfused layers; those without fused attention (up to
+2022); PyTorch FSDP and ZeRO-3; JAX with XLA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,9 @@ class Calibration:
 
     `gemm` maps operand bits to the asymptotic fraction of that precision's peak; `gemm_half_k` is the reduction
     length at which a matrix product loses half of it. `*_us` are microseconds, `scale_up` and `scale_out` fractions
-    of link bandwidth. `slowdown` multiplies the whole iteration: what software loses in ways no part names.
+    of link bandwidth. `logit_bytes` is what the loss holds per logit, `gradient_copies` how many gradients a framework
+    holds beside one another; `fragmentation` of the memory is lost, `allocator_slack` kept while there is room.
+    `slowdown` multiplies the whole iteration: what software loses in ways no part names.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Calibration:
     scale_up_latency_us: float = 4.0
     scale_out_latency_us: float = 12.0
     grouped_gemm: float = 0.85
+    expert_passes: float = 2.0
     quantize_passes: float = 1.0
     overlapped_tensor_share: float = 0.65
     overlap_slowdown: float = 0.08
@@ -51,9 +55,13 @@ class Calibration:
     exposed_floor: float = 0.08
     straggler: float = 0.01
     iteration_ms: float = 8.0
-    launches_per_layer: float = 22.0
+    launches_per_layer: float = 40.0
+    launches_per_expert: float = 4.0
     framework_gib: float = 2.0
     fragmentation: float = 0.03
+    allocator_slack: float = 0.03
+    logit_bytes: float = 6.0
+    gradient_copies: float = 1.0
     slowdown: float = 1.0
 
 
@@ -88,7 +96,9 @@ ADJUSTABLE = (
     "scale_up",
     "scale_out",
     "launch_us",
+    "launches_per_expert",
     "grouped_gemm",
+    "expert_passes",
     "quantize_passes",
     "overlapped_tensor_share",
     "overlap_window",
@@ -100,6 +110,9 @@ ADJUSTABLE = (
     "scale_out_latency_us",
     "framework_gib",
     "fragmentation",
+    "allocator_slack",
+    "logit_bytes",
+    "gradient_copies",
 )
 """Names a factor may carry: fields of `Calibration`, a name in `JOINED`, or `gemm_` and operand bits."""
 
@@ -130,32 +143,44 @@ def _bounded(name: str, value: float) -> float:
     return min(max(value, low), high)
 
 
-_KINDS = ("calibration", "generation", "stack", "gpu")
+_LEVELS = ("generation", "stack", "gpu")
 
 
 @cache
-def _document() -> dict[str, dict[str, dict[str, object]]]:
-    tables = read_toml("calibrations.toml") | read_toml("calibrations_fitted.toml")
-    return {kind: {entry["name"]: entry for entry in tables.get(kind, [])} for kind in _KINDS}
+def _fitted() -> dict[str, dict[str, dict[str, object]]]:
+    tables = read_toml("calibrations_fitted.toml")
+    return {kind: {entry["name"]: entry for entry in tables.get(kind, [])} for kind in _LEVELS}
 
 
 @cache
 def fitted_factors(kind: Literal["generation", "stack", "gpu"]) -> dict[str, dict[str, float]]:
     """Return the fitted factors of every GPU generation, software stack or GPU that has some, by name."""
-    return {
-        name: {key: float(value) for key, value in entry.items() if isinstance(value, int | float)}
-        for name, entry in _document()[kind].items()
-    }
+    return {name: _factors(entry) for name, entry in _fitted()[kind].items()}
+
+
+def _factors(entry: Mapping[str, object]) -> dict[str, float]:
+    return {key: float(value) for key, value in entry.items() if isinstance(value, int | float)}
 
 
 @cache
 def base_calibration(name: str) -> Calibration:
     """Return the calibration of the GPU generation `name`; UnknownNameError when there is none."""
-    entries = _document()["calibration"]
+    entries = {entry["name"]: entry for entry in read_toml("calibrations.toml")["calibration"]}
     if name not in entries:
         raise UnknownNameError("calibration", name, entries)
     known = {field.name for field in fields(Calibration)}
-    return Calibration(**{key: value for key, value in entries[name].items() if key in known})  # type: ignore[arg-type]
+    return Calibration(**{key: value for key, value in entries[name].items() if key in known})
+
+
+@cache
+def prior_calibration(generation: str, gpu: str = "", stack: str = DEFAULT_STACK) -> Calibration:
+    """Return what is expected before any row is seen: the generation's base times what is known of stack and GPU."""
+    calibration = base_calibration(generation)
+    tables = read_toml("calibrations.toml")
+    for entry in (*tables.get("stack", []), *tables.get("gpu", [])):
+        if entry["name"] in {stack, gpu} and generation in entry.get("generations", (generation,)):
+            calibration = adjusted(calibration, _factors(entry))
+    return calibration
 
 
 @cache
@@ -166,7 +191,7 @@ def calibration_for(generation: str, gpu: str = "", stack: str = DEFAULT_STACK) 
     """
     if stack not in STACKS:
         raise UnknownNameError("stack", stack, STACKS)
-    calibration = base_calibration(generation)
+    calibration = prior_calibration(generation, gpu, stack)
     levels: tuple[tuple[Literal["generation", "stack", "gpu"], str], ...] = (
         ("generation", generation),
         ("stack", stack),

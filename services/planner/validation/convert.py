@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from planner.calibration.runs import PricedRun, Run
 from planner.engine import ExplicitModel, HomogeneousCluster, InvalidRequest, Workload
 from planner.validation.rows import InexpressibleError, Row
-from planner.validation.stacks import stack_of
+from planner.validation.stacks import Stack, stack_of
 from planner.validation.strategy import strategy_of
 
 if TYPE_CHECKING:
@@ -91,15 +91,15 @@ def case_of(row: Row) -> Case:
         raise InexpressibleError(f"task: {row.text('task')!r} trains adapters, the engine prices full training")
     if "mamba" in row.text("model_name").lower() or row.text("attn_type") == "":
         raise InexpressibleError("attn_type: not a transformer with attention in every layer")
-    stack = stack_of(row.text("framework"))
+    stack = stack_of(row.text("framework"), experts=bool(row.text("moe_experts")))
     peak = row.number("peak_mem_gb")
     run = Run(
         model=_model(row),
-        workload=_workload(row),
+        workload=_workload(row, stack),
         cluster=_cluster(row),
         strategy=_checked("strategy", lambda: strategy_of(row, stack)),
         seconds=seconds,
-        peak_bytes=peak * 1e9 if peak else None,
+        peak_bytes=peak * 1e9 if peak and not _is_two_phase(row) else None,
         stack=stack.name,
     )
     return Case(row, run)
@@ -109,11 +109,17 @@ def warnings_of(row: Row) -> list[str]:
     """Return the contradictions of a row that do not stop it from being used."""
     seconds, rate = row.number("iter_time_s_best"), row.number("tokens_per_s_per_gpu")
     warnings = []
+    if _is_two_phase(row) and row.text("peak_mem_gb"):
+        warnings.append("schedule: ZB-2p holds twice what ZB-H1, priced in its place, does; its peak is not compared")
     if seconds and rate and row.text("global_batch") and row.text("seq_len"):
         implied = row.needed("global_batch") * row.needed("seq_len") / rate / row.needed("num_gpus")
         if abs(implied / seconds - 1) > _SEQUENCE_TOLERANCE:
             warnings.append(f"tokens_per_s_per_gpu implies {implied:.4g} s, iter_time_s_best says {seconds:.4g} s")
     return warnings
+
+
+def _is_two_phase(row: Row) -> bool:
+    return row.text("schedule").lower().startswith("zb-2p")
 
 
 def _checked(what: str, build: Callable[[], _Built]) -> _Built:
@@ -163,18 +169,20 @@ def _experts(row: Row, layers: int, dense: int) -> dict[str, int]:
     }
 
 
-def _workload(row: Row) -> Workload:
+def _workload(row: Row, stack: Stack) -> Workload:
+    """Loss scaling lets fp16 training keep its gradients in 16 bits; bf16 training accumulates where its stack does."""
     text = row.text("precision").lower()
     precision = next((name for name in _PRECISIONS if name in text), None)
     if precision is None:
         raise InexpressibleError(f"precision: {text!r} is none of {', '.join(_PRECISIONS)}")
     if row.text("gpu_type") == "V100":
         precision = "fp16"
+    half = "PURE" in row.text("precision") or precision == "fp16"
     body = {
         "global_batch_size": row.needed("global_batch"),
         "sequence_length": row.needed("seq_len"),
         "precision": precision,
-        "gradient_precision": "bf16" if "PURE" in row.text("precision") else "fp32",
+        "gradient_precision": "bf16" if half else stack.gradient_precision,
     }
     return _checked("workload", lambda: Workload(**body))
 

@@ -14,15 +14,20 @@ class Stack:
 
     `name` selects the calibration. `flash`: fused attention kernels. `overlaps`: hides data-parallel and pipeline
     traffic by default; `tensor_overlap`: user-buffer overlap of tensor-parallel traffic under sequence parallelism.
+    `gradient_precision`: in which gradients are reduced and accumulated.
     """
 
     name: str
     flash: bool = True
     overlaps: bool = True
     tensor_overlap: bool = False
+    gradient_precision: str = "fp32"
 
 
 _MODERN = Stack(DEFAULT_STACK, tensor_overlap=True)
+_NEMO = Stack(DEFAULT_STACK, tensor_overlap=True, gradient_precision="bf16")
+_NEMO_2606 = Stack("megatron-core-26.06", tensor_overlap=True, gradient_precision="bf16")
+_FUSED_EXPERTS = r"megatron-bridge/nemo (26\.(0[6-9]|1)|2[7-9])"
 _PLAIN = Stack(DEFAULT_STACK, overlaps=False)
 _LEGACY = Stack("megatron-legacy", flash=False, overlaps=False)
 _KNOWN = (
@@ -34,12 +39,15 @@ _KNOWN = (
     (r"sailor", Stack("megatron-legacy", flash=False, overlaps=False)),
     (r"deepspeed|vtrain|sc21|2020|2022|korthikanti|mt-nlg|bignlp|neox|big-science", _LEGACY),
     (r"megatron-lm [0-9a-f]{7}", _PLAIN),
-    (r"nemo|megatron-bridge|megatron-core|megatron-moe|megatron-lm|megatron", _MODERN),
+    (r"nemo|megatron-bridge", _NEMO),
+    (r"megatron-core|megatron-moe|megatron-lm|megatron", _MODERN),
 )
 
 
-def stack_of(framework: str) -> Stack:
-    """Return the stack that `framework` names; the default one for names nobody knows."""
+def stack_of(framework: str, *, experts: bool = False) -> Stack:
+    """Return the stack that `framework` names for a model with or without experts; the default for unknown names."""
+    if experts and re.search(_FUSED_EXPERTS, framework.lower()):
+        return _NEMO_2606
     for pattern, stack in _KNOWN:
         if re.search(pattern, framework.lower()):
             return stack

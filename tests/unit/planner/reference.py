@@ -139,7 +139,9 @@ class Scalar:
         fill = (sum(row[0] for row in rows) - slowest[0]) / self.v
         if self.strategy.schedule == "zero_bubble":
             fill *= 1 - min(2 * slowest[2] / slowest[0], 1)
-        return self.k * slowest[0] + fill + self.transfers(slowest[1]), slowest[1], slowest[0] - slowest[1]
+        passes = 1 + (min(self.p, self.k) - 1) * (self.v - 1) / self.v
+        total = self.k * slowest[0] + fill + self.transfers(slowest[1])
+        return total, slowest[1] * passes, (slowest[0] - slowest[1]) * passes
 
     def transfers(self, forward: float) -> float:
         if self.p == 1:
@@ -200,7 +202,11 @@ class Scalar:
 
     def stage_bytes(self, stage: int) -> float:
         held = self.parameters(stage)
-        state = held * (2 + self.problem.gradient_bytes + 12 / (self.d if self.strategy.sharding == "zero1" else 1))
+        state = held * (
+            2
+            + self.cal.gradient_copies * self.problem.gradient_bytes
+            + 12 / (self.d if self.strategy.sharding == "zero1" else 1)
+        )
         boundary = 2 * self.tokens * self.arch.hidden_size / self.residual
         whole = self.activation_bytes(kept=False)
         full = self.strategy.recompute == "full"
@@ -212,6 +218,7 @@ class Scalar:
             alive = min(self.k, self.p - stage)
         resident = alive * self.layers[stage] * each
         working = whole if full else whole - each
-        logits = 6 * self.tokens * self.arch.vocab_size / self.t if stage == self.p - 1 else 0
+        logits = self.cal.logit_bytes * self.tokens * self.arch.vocab_size / self.t if stage == self.p - 1 else 0
         buffers = self.cal.framework_gib * 2**30 + working + (2 * boundary if self.p > 1 else 0) + logits
-        return state + resident * (1 + self.cal.fragmentation) + buffers
+        used = resident * (1 + self.cal.fragmentation) + buffers
+        return state + used + min(self.cal.allocator_slack * used, max(self.device.memory_bytes - state - used, 0))

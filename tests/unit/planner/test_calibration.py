@@ -55,13 +55,13 @@ def test_the_fit_finds_what_made_the_rows_and_ignores_an_outlier() -> None:
     design, true = generator.uniform(0, 1, (40, 2)), np.array([0.3, -0.2])
     measured = design @ true
     measured[0] += 3.0
-    fit = solve(lambda x: design @ x, measured, design, np.full(2, 0.5), np.ones(40))
+    fit = solve(lambda x: design @ x, measured, design, np.full(2, 0.5), np.ones(40), 0.08)
     assert fit.x == pytest.approx(true, abs=0.05)
 
 
 def test_without_rows_that_say_otherwise_nothing_moves() -> None:
     design = np.zeros((3, 2))
-    fit = solve(lambda x: design @ x, np.array([0.5, 0.4, 0.6]), design, np.full(2, 0.5), np.ones(3))
+    fit = solve(lambda x: design @ x, np.array([0.5, 0.4, 0.6]), design, np.full(2, 0.5), np.ones(3), 0.08)
     assert fit.x == pytest.approx([0, 0])
 
 

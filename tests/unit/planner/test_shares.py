@@ -169,9 +169,9 @@ def test_the_optimum_lies_within_the_gap_of_a_search_that_stops_early(
 
 
 def test_a_tolerated_gap_saves_work_and_is_kept() -> None:
-    cluster = HomogeneousCluster(gpu="h100-80gb-sxm", count=64)
-    workload = Workload(global_batch_size=512, sequence_length=4096)
-    model = ExplicitModel(layers=32, hidden_size=4096, heads=32, vocab_size=32000)
+    cluster = HomogeneousCluster(gpu="h100-80gb-sxm", count=512)
+    workload = Workload(global_batch_size=1024, sequence_length=4096)
+    model = ExplicitModel(layers=64, hidden_size=8192, heads=64, vocab_size=32000)
     exact = ask(model, workload, cluster)
     near = ask(model, workload, cluster, SearchOptions(gap=0.5))
     whole, early = (answer(one, [search_share(one, Share())]) for one in (exact, near))

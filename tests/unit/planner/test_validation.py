@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from planner.__main__ import app
 from planner.calibration.defaults import measurements_path
 from planner.validation.convert import PricedCase, case_of, network_gbps, warnings_of
-from planner.validation.holdout import farthest
+from planner.validation.holdout import medoids
 from planner.validation.metrics import Prediction, errors_of, rank_groups, spearman
 from planner.validation.rows import REQUIRED, InexpressibleError, Row
 from planner.validation.stacks import stack_of
@@ -129,7 +129,7 @@ def test_regret_is_what_the_first_choice_loses() -> None:
 
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 1000))
 def test_the_rule_picks_distinct_rows(points: int, count: int, seed: int) -> None:
-    chosen = farthest(np.random.default_rng(seed).normal(size=(points, 3)), count)
+    chosen = medoids(np.random.default_rng(seed).normal(size=(points, 3)), count)
     assert len(set(chosen)) == len(chosen) == min(points, count)
 
 

@@ -68,6 +68,20 @@ def exchange_seconds(device: Device, group: Group, size_bytes: Floats) -> Floats
     return np.where(group.size > 1, np.maximum(inside, beyond) + _latency(device, group), 0.0)
 
 
+def dispatch_seconds(device: Device, group: Group, size_bytes: Floats, copies: int) -> Floats:
+    """Return the time to send tokens to their experts: `copies` of each, `size_bytes` all together per rank.
+
+    A token enters a domain once however many of its experts are there, spreads inside, and reaches a rank once (DeepEP,
+    HybridEP): of n domains or ranks, copies that fall evenly reach each with probability 1 - (1 - 1/n)^copies.
+    """
+    calibration = device.calibration
+    domains, ranks = (count * (1 - (1 - 1 / count) ** copies) for count in (group.domains, group.size))
+    inside = ranks * (group.local - 1) / group.local / (device.scale_up_rate * calibration.scale_up)
+    beyond = domains * (group.domains - 1) / group.domains / (device.scale_out_rate * calibration.scale_out)
+    per_copy = size_bytes / copies
+    return np.where(group.size > 1, per_copy * np.maximum(inside, beyond) + _latency(device, group), 0.0)
+
+
 def transfer_seconds(device: Device, distance: Ints | Floats, size_bytes: Floats) -> Floats:
     """Return the time to send `size_bytes` to the rank `distance` away."""
     calibration = device.calibration

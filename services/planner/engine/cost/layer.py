@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.engine.cost import operators as ops
 from planner.engine.cost.axes import CONTEXT_COMM, RECOMPUTE, SEQUENCE, TENSOR_OVERLAP, lift, rows
-from planner.engine.cost.collectives import Group, exchange_seconds, gather_seconds, reduce_seconds
+from planner.engine.cost.collectives import Group, dispatch_seconds, exchange_seconds, gather_seconds, reduce_seconds
 from planner.engine.space.options import CONTEXT_COMMS
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from planner.engine.types import Floats
 
 _ZERO = np.zeros((1,) * 7)
+_QUANTIZING_LAUNCHES = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,7 @@ def layer_times(problem: Problem, options: Options, shapes: ops.Shapes, *, moe: 
     context = _Context.of(problem, options, shapes)
     modules = _modules(context, moe=moe)
     compute = _sum(list(modules.values()))
-    launches = problem.device.calibration.launches_per_layer * (2.0 if moe else 1.0)
-    floor = launches * problem.device.calibration.launch_us * 1e-6
+    floor = _launching(problem, shapes, moe=moe)
     tensor_forward, tensor_backward = _tensor_traffic(context, compute.weight_grad, moe=moe)
     context_forward, context_backward = _context_traffic(context)
     expert = _expert_traffic(context) if moe else _ZERO
@@ -94,6 +94,20 @@ def layer_times(problem: Problem, options: Options, shapes: ops.Shapes, *, moe: 
     backward = Pass(backward_compute, tensor_backward, context_backward, expert)
     again = _repeated(context, modules, context_forward, expert)
     return LayerTimes(forward, backward, compute.weight_grad, again)
+
+
+def _launching(problem: Problem, shapes: ops.Shapes, *, moe: bool) -> Floats:
+    """Return the seconds in which the host launches a forward pass's kernels: less work than that cannot go faster.
+
+    Every expert of a rank is quantized by kernels of its own.
+    """
+    calibration = problem.device.calibration
+    if not moe:
+        return rows(np.full_like(shapes.tokens, calibration.launches_per_layer * calibration.launch_us * 1e-6))
+    per_expert = calibration.launches_per_expert * (_QUANTIZING_LAUNCHES if problem.is_low_precision else 1.0)
+    experts = problem.architecture.experts / shapes.expert
+    launches = 2.0 * calibration.launches_per_layer + per_expert * experts
+    return rows(launches * calibration.launch_us * 1e-6)
 
 
 def layer_modules(problem: Problem, options: Options, shapes: ops.Shapes, *, moe: bool) -> dict[str, ops.Work]:
@@ -188,12 +202,13 @@ def _context_traffic(context: _Context) -> tuple[Floats, Floats]:
 
 
 def _expert_traffic(context: _Context) -> Floats:
-    """Dispatch and combine: each token copy crosses to its expert and back."""
+    """Dispatch and combine: each token crosses to its experts and back."""
     problem, shapes = context.problem, context.shapes
     group = Group.of(problem.device, shapes.expert, shapes.expert_tensor)
     lifted = Group(rows(group.size), rows(group.local), rows(group.domains))
     copies = rows(shapes.tokens * problem.architecture.experts_per_token) / context.residual
-    return 2.0 * exchange_seconds(problem.device, lifted, 2.0 * copies * problem.architecture.hidden_size)
+    size_bytes = 2.0 * copies * problem.architecture.hidden_size
+    return 2.0 * dispatch_seconds(problem.device, lifted, size_bytes, problem.architecture.experts_per_token)
 
 
 def _repeated(context: _Context, modules: dict[str, ops.Work], cp_forward: Floats, expert: Floats) -> Pass:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _ATTENTION_BACKWARD_FLOPS = 2.5
 _HEAD_WIDTH_HALF = 16.0
 _SEQUENCE_HALF = 256.0
+_ALIGNED_HEAD = 8
+_UNALIGNED_RATE = 1 / 8  # no tensor cores: rows of a head are not 16 bytes apart
 _UNFUSED_FORWARD_BYTES = 12.0
 _UNFUSED_BACKWARD_BYTES = 16.0
 _RESIDUAL_FORWARD_BYTES = 20.0
@@ -134,7 +136,8 @@ def core_attention(problem: Problem, shapes: Shapes) -> Work:
         return Work(forward, backward, np.zeros_like(forward))
     flops = 2.0 * shapes.tokens * problem.sequence * width
     scores = shapes.tokens * problem.sequence * arch.heads / shapes.tensor
-    kernel = flops / (peak * calibration.attention_forward)
+    aligned = 1.0 if arch.head_dim % _ALIGNED_HEAD == 0 else _UNALIGNED_RATE
+    kernel = flops / (peak * calibration.attention_forward * aligned)
     products = Work(kernel, 2.0 * kernel, np.zeros_like(kernel))
     return products + _streamed(problem, _UNFUSED_FORWARD_BYTES * scores, _UNFUSED_BACKWARD_BYTES * scores)
 
@@ -175,9 +178,10 @@ def routed_experts(problem: Problem, shapes: Shapes, residual: Floats) -> Work:
     copies = shapes.copies(problem, residual) * shapes.expert_tensor
     per_expert = np.maximum(copies / local, 1.0)
     grouped = mlp(problem, per_expert, arch.expert_ffn_size / shapes.expert_tensor, local)
-    slow = 1.0 / problem.device.calibration.grouped_gemm
+    calibration = problem.device.calibration
+    slow = 1.0 / calibration.grouped_gemm
     experts = Work(grouped.forward * slow, grouped.input_grad * slow, grouped.weight_grad * slow)
-    permuted = 8.0 * copies * arch.hidden_size
+    permuted = 8.0 * calibration.expert_passes * copies * arch.hidden_size
     router = linear(problem, shapes.tokens / residual, float(arch.experts), float(arch.hidden_size))
     return experts + router + _streamed(problem, permuted, permuted)
 

@@ -31,8 +31,9 @@ _ZERO_BUBBLE = SCHEDULES.index("zero_bubble")
 class PipelineTimes:
     """Seconds per step of each pair, shape (pairs,): passes of the slowest stage over all micro-batches, and the rest.
 
-    `last_backward` is the slowest stage's last backward pass, under which gradients may be reduced; `first_forward`
-    its first forward pass, under which weights may be gathered.
+    `last_backward` is the slowest stage's last backward passes, under which gradients may be reduced; `first_forward`
+    its first forward passes, under which weights may be gathered. Interleaved, a chunk's micro-batches run p at a time,
+    so the chunks finish, and are first needed, up to p passes apart.
     """
 
     steady: Floats
@@ -63,13 +64,15 @@ def pipeline_times(problem: Problem, layouts: Layouts, options: Options, pairs: 
     micro_batches, virtual = (column[pairs.layout] for column in (layouts.micro_batches, layouts.virtual))
     whole = tables.seconds(whole_holdings(problem, layouts, options, pairs, tables))
     deferred = np.minimum(2.0 * weight_grad / total, 1.0) * (layouts.schedule == _ZERO_BUBBLE)[pairs.layout]
+    stages = np.minimum(layouts.pipeline[pairs.layout], micro_batches)
+    passes = 1.0 + (stages - 1.0) * (virtual - 1.0) / virtual
     return PipelineTimes(
         steady=total * micro_batches,
         bubble=(whole - total) / virtual * (1.0 - deferred),
         transfers=_transfers(problem, layouts, options, pairs, forward / virtual),
         offload=_offloaded(problem, layouts, options, pairs, forward) * micro_batches,
-        first_forward=forward,
-        last_backward=total - forward,
+        first_forward=forward * passes,
+        last_backward=(total - forward) * passes,
         _tables=tables,
         _slowest=slowest,
         _micro_batches=micro_batches,

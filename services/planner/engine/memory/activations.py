@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 2
 _UNFUSED_SCORE_BYTES = 5
-_LOGIT_BYTES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def _count(problem: Problem, layouts: Layouts, options: Options) -> ActivationBy
         moe=kept_moe,
         boundary=boundary[..., None],
         working=np.where(recomputes, working[..., None], selective),
-        logits=_LOGIT_BYTES * vocabulary,
+        logits=problem.device.calibration.logit_bytes * vocabulary,
     )
 
 

@@ -111,7 +111,8 @@ def state_bytes(problem: Problem, layouts: Layouts, options: Options, parameters
     split = shared / shared_ranks + expert / expert_ranks
     low_precision_copy = _FP8_COPY_BYTES if problem.is_low_precision else 0
     weights = (WEIGHT_BYTES + low_precision_copy) * np.where(zero >= Zero.WEIGHTS, split, whole)
-    gradients = problem.gradient_bytes * np.where(zero >= Zero.GRADIENTS, split, whole)
+    copies = problem.device.calibration.gradient_copies
+    gradients = copies * problem.gradient_bytes * np.where(zero >= Zero.GRADIENTS, split, whole)
     optimizer = MASTER_AND_MOMENTS_BYTES * np.where(zero >= Zero.OPTIMIZER, split, whole)
     dense, moe, experts = (column[:, None, None] for column in layer_parameters(problem, layouts))
     largest = np.maximum(dense, moe + experts) if problem.architecture.is_moe else dense
