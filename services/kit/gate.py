@@ -51,6 +51,7 @@ class GateMiddleware:
     ) -> None:
         self.app = app
         self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._limiter = limiter
         self._rates = rates
         self._anonymous_is_local = anonymous_is_local
@@ -105,7 +106,7 @@ class GateMiddleware:
         if scheme.lower() != "bearer" or not key:
             return unauthorised("Send the header `Authorization: Bearer KEY`; `astrolabe-admin keys create` makes one.")
         try:
-            return await authenticate(self._engine, key.strip())
+            return await authenticate(self._autocommit, key.strip())
         except Problem as problem:
             return problem
 

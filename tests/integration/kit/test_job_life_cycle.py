@@ -27,6 +27,8 @@ from sqlalchemy.orm import Session
 
 from kit.db import transaction
 from kit.jobs import Claim, ClaimLostError, Job, JobEvent, JobStatus, Submission, submit, transitions
+from kit.jobs.bulk import submit_many
+from kit.jobs.mass_cancel import cancel_many
 from kit.jobs.outbox import ring_again, take, unanswered
 from kit.problems import Problem
 
@@ -343,6 +345,22 @@ class JobMachine(RuleBasedStateMachine):
             do(self.engine, transitions.cancel, job)
         except Problem:
             assert before in {JobStatus.SUCCEEDED, JobStatus.FAILED}
+
+    @rule(target=jobs, keys=st.lists(st.sampled_from([None, "a", "b"]), min_size=1, max_size=4))
+    def submit_in_bulk(self, keys: list[str | None]) -> Any:
+        submissions = [Submission("toy", "ann", {"n": 1}, MAX_ATTEMPTS, active_key=key) for key in keys]
+        outcomes = do(self.engine, submit_many, submissions)
+        assert all(outcome.created for outcome in outcomes)
+        return multiple(*[outcome.job_id for outcome in outcomes])
+
+    @rule(chosen=st.lists(jobs, min_size=1, max_size=4, unique=True))
+    def cancel_in_bulk(self, chosen: list[UUID]) -> None:
+        stoppable = select(Job.id).where(Job.id.in_(chosen), Job.status.in_(["queued", "running"])).order_by(Job.id)
+        with transaction(self.engine) as session:
+            locked = session.scalars(stoppable.with_for_update()).all()
+            cancel_many(session, locked)
+        for job_id in locked:
+            assert status(self.engine, job_id) in {"cancelling", "cancelled"}
 
     @rule()
     def reap(self) -> None:
