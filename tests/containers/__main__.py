@@ -53,8 +53,19 @@ def main() -> int:
     for runtime in [None, *([chosen.runtime] if chosen.runtime else [])]:
         with running_sandbox(**docker_settings(guest, runtime)) as service:
             rows[f"containers ({runtime or 'runc'})"] = tried(f"http://127.0.0.1:{service.port}", chosen.workers)
-    report(rows, chosen.out, {"engine": version, "kernel": platform.release(), "base_image": chosen.base_image})
+    report(rows, chosen.out, machine(version, chosen.base_image))
     return int(any(row["failed"] for row in rows.values()))
+
+
+def machine(engine: str, base_image: str) -> dict[str, str]:
+    """What the trial was made on."""
+    return {
+        "command": " ".join(["python -m tests.containers", *sys.argv[1:]]),
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "engine": engine,
+        "kernel": platform.release(),
+        "base_image": base_image,
+    }
 
 
 def docker_settings(image: str, runtime: str | None) -> dict[str, str]:
