@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime  # noqa: TC002 - FastAPI reads the annotation
 
 from codetree import store
 from codetree.export import ExportKind, Filters, Finished
@@ -25,6 +26,29 @@ _PAGE = 20
 router = APIRouter(prefix="/solve", tags=["exports"])
 Reader = Annotated[Principal, Depends(require("solve:read"))]
 FilterQuery = Annotated[Filters, Query()]
+_MAX_IDS = 500
+
+
+def _labels(given: Sequence[str]) -> dict[str, str]:
+    pairs = [label.partition("=") for label in given]
+    if wrong := [label for label, (_, equals, _) in zip(given, pairs, strict=True) if not equals]:
+        error = FieldError(field="label", value=wrong[0], message="has no `=`", remedy="write it as key=value")
+        raise invalid_request([error])
+    return {key: value for key, _, value in pairs}
+
+
+def _chosen(
+    label: Annotated[list[str], Query(description="`key=value`; repeated, all must match")] = [],  # noqa: B006
+    id: Annotated[list[UUID], Query(max_length=_MAX_IDS, description="repeated: these episodes only")] = [],  # noqa: A002, B006
+    batch: Annotated[UUID | None, Query(description="of this batch only")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="accepted then or later")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="accepted before")] = None,
+) -> store.Chosen:
+    """Which of the caller's finished episodes; what is left out does not narrow it."""
+    return store.Chosen(_labels(label), id, batch, since, until)
+
+
+ChosenEpisodes = Annotated[store.Chosen, Depends(_chosen)]
 
 
 @router.get("/exports/{kind}", response_class=StreamingResponse, summary="Export all finished episodes that match")
@@ -33,11 +57,10 @@ async def export_all(
     filters: FilterQuery,
     caller: Reader,
     request: Request,
-    label: Annotated[list[str], Query(description="`key=value`; repeated, all must match")] = [],  # noqa: B006
+    which: ChosenEpisodes,
 ) -> StreamingResponse:
     """JSON Lines, oldest episode first. The same query on `/manifest` gives count and SHA-256."""
-    pages = _pages(request, caller.owner, _labels(label))
-    return StreamingResponse(lines(kind, pages, filters), media_type=_MEDIA_TYPE)
+    return StreamingResponse(lines(kind, _pages(request, caller.owner, which), filters), media_type=_MEDIA_TYPE)
 
 
 @router.get("/exports/{kind}/manifest", summary="Count, size and hash of an export")
@@ -46,10 +69,10 @@ async def describe_export(
     filters: FilterQuery,
     caller: Reader,
     request: Request,
-    label: Annotated[list[str], Query(description="`key=value`; repeated, all must match")] = [],  # noqa: B006
+    which: ChosenEpisodes,
 ) -> dict[str, Any]:
     """What the export with the same query holds."""
-    return await manifest(kind, _pages(request, caller.owner, _labels(label)), filters)
+    return await manifest(kind, _pages(request, caller.owner, which), filters)
 
 
 @router.get(
@@ -71,22 +94,14 @@ async def export_one(
     return StreamingResponse(lines(kind, only(), filters), media_type=_MEDIA_TYPE)
 
 
-async def _pages(request: Request, owner: str, labels: dict[str, str]) -> AsyncIterator[Sequence[Finished]]:
+async def _pages(request: Request, owner: str, which: store.Chosen) -> AsyncIterator[Sequence[Finished]]:
     """Finished episodes, oldest first; every page is a transaction of its own."""
     after: UUID | None = None
     while True:
         async with async_transaction(state_of(request).engine) as session:
-            ids = await session.run_sync(store.finished_ids, owner, labels, after, _PAGE)
+            ids = await session.run_sync(store.finished_ids, owner, which, after, _PAGE)
             page = await session.run_sync(store.finished, ids)
         if not ids:
             return
         yield page
         after = ids[-1]
-
-
-def _labels(given: Sequence[str]) -> dict[str, str]:
-    pairs = [label.partition("=") for label in given]
-    if wrong := [label for label, (_, equals, _) in zip(given, pairs, strict=True) if not equals]:
-        error = FieldError(field="label", value=wrong[0], message="has no `=`", remedy="write it as key=value")
-        raise invalid_request([error])
-    return {key: value for key, _, value in pairs}

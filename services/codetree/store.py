@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,11 @@ from kit.jobs.transitions import ClaimLostError
 from kit.jobs.web.views import job_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
     from sqlalchemy.orm import Session
 
     from codetree.engine.outcome import EpisodeResult
@@ -84,15 +86,37 @@ def tree(session: Session, job_id: UUID) -> Tree:
     return Tree(nodes=[Node.model_validate(node) for node in nodes])
 
 
-def finished_ids(
-    session: Session, owner: str, labels: Mapping[str, str], after: UUID | None, limit: int
-) -> Sequence[UUID]:
-    """The owner's episodes that have a result and all the labels, oldest first, after the one given."""
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which episodes: with all the labels, among the ids, of the batch, accepted from ``since`` to before ``until``."""
+
+    labels: Mapping[str, str]
+    ids: Sequence[UUID] = ()
+    batch_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """What the jobs must fulfil."""
+        if self.labels:
+            yield Job.labels.contains(dict(self.labels))
+        if self.ids:
+            yield Job.id.in_(self.ids)
+        if self.batch_id is not None:
+            yield Job.batch_id == self.batch_id
+        if self.since is not None:
+            yield Job.created_at >= self.since
+        if self.until is not None:
+            yield Job.created_at < self.until
+
+
+def finished_ids(session: Session, owner: str, which: Chosen, after: UUID | None, limit: int) -> Sequence[UUID]:
+    """Those of the owner's episodes that have a result, oldest first, after the one given."""
     query = (
-        select(Job.id).join(Episode, Episode.job_id == Job.id).where(Job.owner == owner, Episode.result.is_not(None))
+        select(Job.id)
+        .join(Episode, Episode.job_id == Job.id)
+        .where(Job.owner == owner, Episode.result.is_not(None), *which.conditions())
     )
-    if labels:
-        query = query.where(Job.labels.contains(dict(labels)))
     if after is not None:
         query = query.where(Job.id > after)
     return session.scalars(query.order_by(Job.id).limit(limit)).all()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_WAIT_SECONDS = 60.0
 RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
+_KEEPALIVE_SECONDS = 2.0
+"""Below the five seconds after which common servers close an idle connection: a request must not meet that end."""
 _FIRST_WAIT_SECONDS = 0.5
 _JITTER_SECONDS = 0.25
 
@@ -45,7 +47,7 @@ def patient_client(headers: Mapping[str, str] | None = None, *, use_proxies: boo
 
     ``use_proxies``: whether the proxies that the environment names apply.
     """
-    unlimited = httpx.Limits(max_connections=None)
+    unlimited = httpx.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_SECONDS)
     client = httpx.AsyncClient(headers=headers, timeout=None, limits=unlimited, trust_env=use_proxies)  # noqa: S113
     tracing.instrument(client)
     return client

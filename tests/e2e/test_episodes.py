@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Any
+from uuid import UUID
 
 import httpx
 from tests.support.launcher import CHECKOUT
@@ -118,6 +119,12 @@ def test_episodes_are_exported_one_by_one_and_together_with_a_manifest(
         assert together.headers["content-type"].startswith("application/jsonl")
         assert described["sha256"] == hashlib.sha256(together.content).hexdigest()
         assert described["records"] == len(together.text.splitlines()) > 0
+    by_id = {"id": [job["id"]], "since": job["created_at"]}
+    assert codetree.get("/solve/exports/sft", params={**by_id, "label_source": "gold"}).text == one.text
+    for without in ({"until": job["created_at"], **query}, {"batch": job["id"]}, {"id": [str(UUID(int=1))]}):
+        assert codetree.get("/solve/exports/sft", params=without).content == b""
+    wrong = codetree.get("/solve/exports/sft", params={"since": "yesterday"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "since")
     nothing = codetree.get("/solve/exports/sft", params={"label": "campaign=none"})
     assert (nothing.status_code, nothing.content) == (200, b"")
 
