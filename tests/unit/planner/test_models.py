@@ -4,7 +4,7 @@ import pytest
 
 from planner.catalog import models
 from planner.engine.errors import InvalidRequest
-from planner.engine.model import Architecture, count_parameters, from_huggingface, from_preset
+from planner.engine.model import FAMILIES, Architecture, count_parameters, from_huggingface, from_preset
 
 # Published parameter counts: Hugging Face safetensors metadata, else the papers named in models.toml.
 LLAMA = {
@@ -14,6 +14,39 @@ LLAMA = {
     "num_hidden_layers": 32,
     "num_attention_heads": 32,
     "vocab_size": 32000,
+}
+GLM = {
+    "hidden_size": 4096,
+    "intermediate_size": 13696,
+    "num_hidden_layers": 40,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 2,
+    "head_dim": 128,
+    "attention_bias": True,
+    "vocab_size": 151552,
+}
+GLM_AIR = GLM | {
+    "model_type": "glm4_moe",
+    "intermediate_size": 10944,
+    "num_hidden_layers": 46,
+    "num_attention_heads": 96,
+    "num_key_value_heads": 8,
+    "moe_intermediate_size": 1408,
+    "n_routed_experts": 128,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "first_k_dense_replace": 1,
+    "use_qk_norm": False,
+    "num_nextn_predict_layers": 1,
+}
+GLM_LARGE = GLM_AIR | {
+    "hidden_size": 5120,
+    "intermediate_size": 12288,
+    "num_hidden_layers": 92,
+    "moe_intermediate_size": 1536,
+    "n_routed_experts": 160,
+    "first_k_dense_replace": 3,
+    "use_qk_norm": True,
 }
 CONFIGS = {
     "llama": (LLAMA, 6_738_415_616),
@@ -223,6 +256,90 @@ CONFIGS = {
         },
         9_399_951_360,
     ),
+    "glm": (GLM | {"model_type": "glm"}, 9_399_951_360),
+    "glm4": (GLM | {"model_type": "glm4"}, 9_400_279_040),
+    "glm4-32b": (
+        GLM
+        | {
+            "model_type": "glm4",
+            "hidden_size": 6144,
+            "intermediate_size": 23040,
+            "num_hidden_layers": 61,
+            "num_attention_heads": 48,
+            "attention_bias": False,
+        },
+        32_566_081_536,
+    ),
+    "mistral-nemo": (
+        LLAMA
+        | {
+            "model_type": "mistral",
+            "hidden_size": 5120,
+            "intermediate_size": 14336,
+            "num_hidden_layers": 40,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "vocab_size": 131072,
+        },
+        12_247_782_400,
+    ),
+    "qwen1.5-moe-a2.7b": (
+        {
+            "model_type": "qwen2_moe",
+            "hidden_size": 2048,
+            "intermediate_size": 5632,
+            "moe_intermediate_size": 1408,
+            "shared_expert_intermediate_size": 5632,
+            "num_experts": 60,
+            "num_experts_per_tok": 4,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 16,
+            "vocab_size": 151936,
+        },
+        14_315_784_192,
+    ),
+    "pythia-6.9b": (
+        {
+            "model_type": "gpt_neox",
+            "hidden_size": 4096,
+            "intermediate_size": 16384,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+            "vocab_size": 50432,
+        },
+        6_857_302_016,
+    ),
+    "gemma-3-27b": (
+        {
+            "model_type": "gemma3",
+            "text_config": {
+                "model_type": "gemma3_text",
+                "hidden_size": 5376,
+                "intermediate_size": 21504,
+                "num_hidden_layers": 62,
+                "num_attention_heads": 32,
+                "num_key_value_heads": 16,
+                "head_dim": 128,
+                "sliding_window": 1024,
+                "vocab_size": 262208,
+            },
+        },
+        27_009_346_304,
+    ),
+    "minitron-8b": (
+        {
+            "model_type": "nemotron",
+            "hidden_size": 4096,
+            "intermediate_size": 16384,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 48,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "vocab_size": 256000,
+        },
+        8_270_000_000,
+    ),
     "gpt_oss": (
         {
             "model_type": "gpt_oss",
@@ -254,6 +371,44 @@ def test_hugging_face_configs_have_their_published_parameters(name: str) -> None
     config, published = CONFIGS[name]
     architecture = from_huggingface(config)
     assert count_parameters(architecture).total(architecture) == pytest.approx(published, rel=0.005)
+
+
+@pytest.mark.parametrize(("config", "published"), [(GLM_AIR, 110_468_824_832), (GLM_LARGE, 358_337_791_296)])
+def test_prediction_layers_are_counted_as_checkpoints_hold_them(config: dict[str, object], published: int) -> None:
+    """GLM 4.5 checkpoints hold the prediction layer with copies of the embedding and the head (safetensors totals)."""
+    architecture = from_huggingface(config)
+    copies = 2 * architecture.vocab_size * architecture.hidden_size
+    counts = count_parameters(architecture)
+    assert counts.with_mtp(architecture) + copies == pytest.approx(published, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("family", "layers"), [("mistral", 32), ("gemma2", 21), ("gemma3", 22), ("gpt_oss", 18), ("gemma-3-27b", 52)]
+)
+def test_sliding_layers_are_those_of_the_family(family: str, layers: int) -> None:
+    architecture = from_huggingface(CONFIGS[family][0])
+    assert architecture.sliding_layers == layers
+    assert architecture.sliding_window > 0
+
+
+def test_every_family_that_is_read_has_a_published_count() -> None:
+    read = {config.get("text_config", config)["model_type"] for config, _ in CONFIGS.values()}
+    assert {*read, "glm4_moe"} == FAMILIES
+
+
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        ({"model_type": "t5", "d_model": 512}, "decoder"),
+        ({"model_type": "other", "is_encoder_decoder": True}, "decoder"),
+        ({"model_type": "bert", "hidden_size": 768}, "causal"),
+    ],
+)
+def test_encoders_are_refused_with_what_to_do_instead(config: dict[str, object], word: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        from_huggingface(config)
+    assert caught.value.field == "model.huggingface.model_type"
+    assert word in str(caught.value)
 
 
 def test_a_config_and_its_preset_agree() -> None:

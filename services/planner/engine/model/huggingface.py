@@ -51,6 +51,7 @@ def from_huggingface(raw: Mapping[str, Any]) -> Architecture:
     if not isinstance(inner, dict):
         raise InvalidRequest(f"{_FIELD}.text_config", inner, "is not an object", "send the whole config.json")
     family = inner.get("model_type", raw.get("model_type"))
+    _require_decoder(inner, family)
     if not isinstance(family, str) or family not in _FAMILIES:
         known = ", ".join(sorted(_FAMILIES))
         raise InvalidRequest(
@@ -60,6 +61,20 @@ def from_huggingface(raw: Mapping[str, Any]) -> Architecture:
     dimensions = _common(config) | _FAMILIES[family](config)
     _check(dimensions)
     return Architecture(name=str(inner.get("_name_or_path") or family), **dimensions)
+
+
+_ENCODERS = frozenset({"bert", "roberta", "xlm-roberta", "albert", "electra", "deberta-v2", "distilbert", "modernbert"})
+_ENCODER_DECODERS = frozenset({"t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "whisper", "encoder-decoder"})
+
+
+def _require_decoder(config: Mapping[str, Any], family: object) -> None:
+    """Refuse the architectures that are none of a decoder, and say what can be done instead."""
+    if family in _ENCODER_DECODERS or config.get("is_encoder_decoder") is True:
+        message = "has an encoder and a decoder, which differ in every stage: no plan here describes both"
+        raise InvalidRequest(f"{_FIELD}.model_type", family, message, "plan a model with one stack of layers")
+    if family in _ENCODERS:
+        remedy = "send explicit dimensions with causal false and gated_mlp, biases and learned_positions as they are"
+        raise InvalidRequest(f"{_FIELD}.model_type", family, "is an encoder, whose config.json is not read", remedy)
 
 
 _MOST = {
@@ -294,3 +309,6 @@ _FAMILIES: dict[str, Callable[[_Config], dict[str, Any]]] = {
     "glm4_moe": _glm4_moe,
     "gpt_oss": _gpt_oss,
 }
+
+FAMILIES = frozenset(_FAMILIES)
+"""Every `model_type` that is read."""
