@@ -105,7 +105,7 @@ def field_error(item: Mapping[str, Any], body: Any = None) -> FieldError:
     location = list(item["loc"])
     if location and location[0] in {"body", "query", "path", "header", "cookie"}:
         where = location.pop(0)
-        location = _path_in(body, location) if where == "body" else location
+        location = _path_in(body, location, missing=item["type"] == "missing") if where == "body" else location
     context = item.get("ctx") or {}
     return FieldError(
         field=".".join(str(part) for part in location) or "body",
@@ -115,11 +115,14 @@ def field_error(item: Mapping[str, Any], body: Any = None) -> FieldError:
     )
 
 
-def _path_in(body: Any, location: Sequence[int | str]) -> list[int | str]:
-    """The path without the names of union members, which pydantic puts in and the body does not have."""
+def _path_in(body: Any, location: Sequence[int | str], *, missing: bool) -> list[int | str]:
+    """The path without the names of union members, which pydantic puts in and the body does not have.
+
+    Of a missing field the body does not have the last part either.
+    """
     path: list[int | str] = []
     for position, part in enumerate(location):
-        if isinstance(body, dict) and part not in body and position < len(location) - 1:
+        if isinstance(body, dict) and part not in body and not (missing and position == len(location) - 1):
             continue
         path.append(part)
         if isinstance(body, dict):

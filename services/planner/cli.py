@@ -11,7 +11,9 @@ import typer
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
+from kit.problems import FieldError, field_error
 from planner.engine import InvalidRequest
+from planner.progress_bar import progress_bar
 from planner.schemas import EstimateRequest, Estimates, PlanRequest
 from planner.tables import estimate_tables, plan_tables, term_table
 
@@ -30,7 +32,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")
 @app.command()
 def search(request: _File, as_json: _Json = False) -> None:
     """Find the best strategies for the body of a POST /plans."""
-    plan = _answered(_read(request, PlanRequest).run)
+    asked = _read(request, PlanRequest)
+    with progress_bar() as report:
+        plan = _answered(lambda: asked.run(report))
     if as_json:
         typer.echo(plan.model_dump_json(indent=2))
     else:
@@ -62,28 +66,23 @@ def estimate(
 
 def _read(source: str, kind: type[_Request]) -> _Request:
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-        return kind.model_validate(json.loads(text))
+        body = json.loads(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8"))
     except OSError as error:
         _refuse(f"{source}: {error.strerror}")
     except UnicodeDecodeError:
         _refuse(f"{source}: is not UTF-8 text")
     except json.JSONDecodeError as error:
         _refuse(f"{source}: line {error.lineno}, column {error.colno}: {error.msg}")
+    try:
+        return kind.model_validate(body)
     except ValidationError as error:
-        _refuse("; ".join(_described(item) for item in error.errors(include_url=False)))
+        wrong = [field_error({**item, "loc": ("body", *item["loc"])}, body) for item in error.errors(include_url=False)]
+        _refuse("; ".join(_described(one) for one in wrong))
 
 
-def _described(item: object) -> str:
-    details = dict(item) if isinstance(item, dict) else {}
-    field = ".".join(str(part) for part in details.get("loc", ())) or "request"
-    value = json.dumps(details.get("input"), default=str)
-    shown = value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}..."
-    remedy = (details.get("ctx") or {}).get("remedy")
-    return f"{field}: {details.get('msg')} (got {shown})" + (f"; {remedy}" if remedy else "")
-
-
-_SHOWN_CHARACTERS = 80
+def _described(wrong: FieldError) -> str:
+    value = "" if wrong.value is None else f" (got {json.dumps(wrong.value)})"
+    return f"{wrong.field}: {wrong.message}{value}" + (f"; {wrong.remedy}" if wrong.remedy else "")
 
 
 def _answered(run: Callable[[], _Answer]) -> _Answer:

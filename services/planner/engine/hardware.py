@@ -101,11 +101,20 @@ def links_of(overrides: Mapping[str, LinkOverrides], canonical: str, given: str)
 
 
 def resolve_devices(names: Iterable[str], links: Mapping[str, LinkOverrides], field: str) -> dict[str, Device]:
-    """Return the device of each name given; InvalidRequest when two names mean one type."""
+    """Return the device of each name given.
+
+    InvalidRequest when two names mean one type, or links are given for a type that is not there.
+    """
     devices: dict[str, Device] = {}
     for name in names:
         plain = resolve_device(name, LinkOverrides(), field=f"{field}.{name}")
         if plain.name in {device.name for device in devices.values()}:
             raise InvalidRequest(f"{field}.{name}", name, f"names {plain.name} a second time", "list each type once")
         devices[name] = resolve_device(name, links_of(links, plain.name, name), field=f"{field}.{name}")
+    known = {device.name for device in devices.values()}
+    for name in links:
+        if resolve_device(name, LinkOverrides(), field=f"cluster.links.{name}").name not in known:
+            raise InvalidRequest(
+                f"cluster.links.{name}", name, "is no GPU type of this cluster", f"use {', '.join(known)}"
+            )
     return devices

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from planner.engine.inputs.base import Input, Name, refused
 
@@ -48,18 +48,29 @@ class HomogeneousCluster(Input):
     links: LinkOverrides = LinkOverrides()
 
 
+MOST_TYPES = 5
+"""GPU types of one mix: their orders along the pipeline grow as the factorial."""
+
+
 class HeterogeneousCluster(Input):
     """A total to be met from several GPU types, each up to its limit."""
 
     mode: Literal["heterogeneous"]
     total: Count
     limits: dict[Name, Count] = Field(
-        min_length=1, max_length=4, examples=[{"a800-80gb-sxm": 512, "h100-80gb-sxm": 512}]
+        min_length=1, max_length=MOST_TYPES, examples=[{"a800-80gb-sxm": 512, "h100-80gb-sxm": 512}]
     )
     links: dict[Name, LinkOverrides] = Field(default={}, description="Overrides by GPU type.")
     inter_type_gbps: _Rate | None = Field(
         default=None, description="Network per GPU between unlike types; default: the slower one's."
     )
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _few(cls, limits: Any) -> Any:
+        if isinstance(limits, dict) and len(limits) > MOST_TYPES:
+            raise refused(f"holds {len(limits)} GPU types, of at most {MOST_TYPES}", "leave out those with fewest GPUs")
+        return limits
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

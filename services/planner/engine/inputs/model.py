@@ -88,16 +88,24 @@ class ExplicitModel(Input):
         return Architecture(**filled)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: Any) -> str | None:
     given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return "preset" if "preset" in given else "huggingface" if "huggingface" in given else "explicit"
+    for name in ("preset", "huggingface"):
+        if name in given:
+            return name
+    return "explicit" if given.keys() & {"layers", "hidden_size", "heads"} else None
 
 
 ModelSpec = Annotated[
     Annotated[PresetModel, Tag("preset")]
     | Annotated[HuggingFaceModel, Tag("huggingface")]
     | Annotated[ExplicitModel, Tag("explicit")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind,
+        custom_error_type="model_kind",
+        custom_error_message="names no model",
+        custom_error_context={"remedy": "send preset, huggingface with a config.json, or layers and other dimensions"},
+    ),
 ]
 """A model by preset, config.json or dimensions."""
 

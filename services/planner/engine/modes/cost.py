@@ -12,6 +12,7 @@ from planner.engine.explain import search_reasons
 from planner.engine.frontier import Front, Offer, find_front
 from planner.engine.hardware import resolve_device, resolve_devices
 from planner.engine.inputs import LinkOverrides
+from planner.engine.modes.restrictions import require_one_kernel
 from planner.engine.money import catalog_price
 from planner.engine.optimality import of_front
 from planner.engine.outputs import Reason
@@ -38,6 +39,7 @@ def part(question: Question[CostCluster], share: Share, progress: Progress) -> P
         remedy = "send the tokens to train on"
         raise InvalidRequest("workload.tokens", None, "is needed to turn time into money", remedy)
     options, rules = question.options, user_rules(question.options)
+    require_one_kernel(options.space)
     patience = Patience.of(options)
     devices = resolve_devices(dict.fromkeys(cluster.gpus), cluster.links, "cluster.gpus")
     prices = _prices(cluster, devices)

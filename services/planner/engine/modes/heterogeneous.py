@@ -10,6 +10,7 @@ from planner.engine.explain import search_reasons
 from planner.engine.hardware import resolve_devices
 from planner.engine.heterogeneous import Mixes, Pool, candidate_of, find_mix
 from planner.engine.homogeneous import find
+from planner.engine.modes.restrictions import require_mixable, require_one_kernel
 from planner.engine.optimality import of_best
 from planner.engine.outputs import Reason
 from planner.engine.parts import Part, Ranked, added, best, lowest
@@ -33,6 +34,8 @@ _MIXES = -1
 
 def _pools(question: Question[HeterogeneousCluster]) -> list[Pool]:
     cluster = question.cluster
+    require_one_kernel(question.options.space)
+    require_mixable(question.options.space)
     devices = resolve_devices(cluster.limits, cluster.links, "cluster.limits")
     attention = "flash" if all(device.has_flash_attention for device in devices.values()) else "unfused"
     rate = None if cluster.inter_type_gbps is None else cluster.inter_type_gbps * 1e9
