@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.engine.cost.collectives import transfer_seconds
-from planner.engine.cost.stage import Holdings, LayerTables, stage_holdings, whole_holdings
+from planner.engine.cost.stage import LayerTables, stage_holdings, whole_holdings
 from planner.engine.memory.activations import activation_bytes
 from planner.engine.space.pipelines import SCHEDULES
 from planner.engine.stages import all_stages, candidate_stages
 
 if TYPE_CHECKING:
     from planner.engine.cost.layer import Pass
+    from planner.engine.cost.stage import Holdings
     from planner.engine.problem import Problem
     from planner.engine.space import Layouts, Options, Pairs
     from planner.engine.types import Floats, Ints
@@ -59,10 +60,11 @@ class PipelineTimes:
 def pipeline_times(problem: Problem, layouts: Layouts, options: Options, pairs: Pairs) -> PipelineTimes:
     """Return the pipeline's time for every pair."""
     tables = LayerTables.of(problem, layouts, options, pairs)
-    slowest, total = _slowest(problem, layouts, options, pairs, tables)
+    held = stage_holdings(problem, layouts, options, tables, candidate_stages(problem.architecture, layouts))
+    slowest, total = tables.slowest(held, pairs)
     forward, weight_grad = tables.forward(slowest), tables.weight_grad(slowest)
     micro_batches, virtual = (column[pairs.layout] for column in (layouts.micro_batches, layouts.virtual))
-    whole = tables.seconds(whole_holdings(problem, layouts, options, pairs, tables))
+    whole = tables.seconds(whole_holdings(problem, layouts, options, tables).of(pairs, 0))
     deferred = np.minimum(2.0 * weight_grad / total, 1.0) * (layouts.schedule == _ZERO_BUBBLE)[pairs.layout]
     stages = np.minimum(layouts.pipeline[pairs.layout], micro_batches)
     passes = 1.0 + (stages - 1.0) * (virtual - 1.0) / virtual
@@ -88,24 +90,12 @@ def stage_seconds(
     """
     tables = LayerTables.of(problem, layouts, options, pairs)
     rows = []
-    for held in stage_holdings(problem, layouts, options, pairs, tables, all_stages(problem.architecture, layouts)):
+    stages = stage_holdings(problem, layouts, options, tables, all_stages(problem.architecture, layouts))
+    for stage in range(stages.stages):
+        held = stages.of(pairs, stage)
         forward = tables.forward(held).item()
         rows.append((forward, tables.seconds(held).item() - forward, tables.weight_grad(held).item()))
     return rows
-
-
-def _slowest(
-    problem: Problem, layouts: Layouts, options: Options, pairs: Pairs, tables: LayerTables
-) -> tuple[Holdings, Floats]:
-    """Return what the slowest stage of each pair holds, and its seconds per micro-batch."""
-    stages = candidate_stages(problem.architecture, layouts)
-    slowest, *others = stage_holdings(problem, layouts, options, pairs, tables, stages)
-    total = tables.seconds(slowest)
-    for held in others:
-        seconds = tables.seconds(held)
-        slower = seconds > total
-        slowest, total = slowest.where(slower, held), np.maximum(total, seconds)
-    return slowest, total
 
 
 def _transfers(problem: Problem, layouts: Layouts, options: Options, pairs: Pairs, chunk_forward: Floats) -> Floats:

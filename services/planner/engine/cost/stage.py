@@ -14,8 +14,6 @@ from planner.engine.grouping import group_rows
 from planner.engine.stages import candidate_stages, recomputed_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from planner.engine.problem import Problem
     from planner.engine.space import Layouts, Options, Pairs
     from planner.engine.stages import Stages
@@ -32,10 +30,10 @@ def layer_shapes(layouts: Layouts) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a stage of each pair holds, shape (pairs,).
+    """What stages hold: of each pair, shape (pairs,), or of each layout, shape (layouts, stages).
 
-    Layers of each kind, the share of them that runs forward again, and the ends' seconds: all passes, forward alone
-    and weight gradient.
+    Layers of each kind, the share of them that runs forward again (of layouts: by recompute setting, a last axis), and
+    the ends' seconds: all passes, forward alone and weight gradient.
     """
 
     dense: Floats
@@ -45,10 +43,21 @@ class Holdings:
     ends_forward: Floats
     ends_weight_grad: Floats
 
-    def where(self, chosen: Bools, other: Holdings) -> Holdings:
-        """Return `other` where `chosen`, this one elsewhere."""
-        names = Holdings.__slots__
-        return Holdings(*(np.where(chosen, getattr(other, name), getattr(self, name)) for name in names))
+    @property
+    def stages(self) -> int:
+        """Stages of each layout."""
+        return int(self.dense.shape[1])
+
+    def of(self, pairs: Pairs, stage: Ints | int) -> Holdings:
+        """Return what the one stage of each pair's layout, or each pair's own, holds."""
+        return Holdings(
+            self.dense[pairs.layout, stage],
+            self.moe[pairs.layout, stage],
+            self.again[pairs.layout, stage, pairs.recompute],
+            self.ends[pairs.layout, stage],
+            self.ends_forward[pairs.layout, stage],
+            self.ends_weight_grad[pairs.layout, stage],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,19 @@ class LayerTables:
         seconds += held.ends
         return seconds
 
+    def slowest(self, stages: Holdings, pairs: Pairs) -> tuple[Holdings, Floats]:
+        """Return what the slowest stage of each pair holds, and its seconds per micro-batch; of equals the first."""
+        slowest, most = np.zeros(len(pairs), np.int64), np.full(len(pairs), -np.inf)
+        for stage in range(stages.stages):
+            share = stages.again[:, stage][pairs.layout, pairs.recompute]
+            seconds = stages.dense[:, stage][pairs.layout] * (self.dense.passes + share * self.dense.forward)
+            if self.moe is not None:
+                seconds += stages.moe[:, stage][pairs.layout] * (self.moe.passes + share * self.moe.forward)
+            seconds += stages.ends[:, stage][pairs.layout]
+            slowest[seconds > most] = stage
+            np.maximum(most, seconds, out=most)
+        return stages.of(pairs, slowest), most
+
     def forward(self, held: Holdings) -> Floats:
         """Return the seconds of a stage's forward pass alone."""
         forward = held.dense * self.dense.forward + held.ends_forward
@@ -155,26 +177,19 @@ def _flat_point(shape: tuple[int, ...], row: Ints, pairs: Pairs) -> Ints:
 
 
 def stage_holdings(
-    problem: Problem, layouts: Layouts, options: Options, pairs: Pairs, tables: LayerTables, stages: Stages
-) -> Iterator[Holdings]:
-    """Yield what each of `stages` holds in each pair."""
+    problem: Problem, layouts: Layouts, options: Options, tables: LayerTables, stages: Stages
+) -> Holdings:
+    """Return what each of `stages` of every layout holds."""
     recomputed = recomputed_layers(stages, layouts.virtual, options.recomputes)
     prediction, is_moe = stages.last * problem.mtp, problem.architecture.is_moe
     dense = stages.dense_layers + (0 if is_moe else prediction)
     moe = stages.moe_layers + (prediction if is_moe else 0)
     share = recomputed / np.maximum(dense + moe, 1)[:, :, None]
-    ends = _ends(problem, tables, stages.first, stages.last)
-    for column in range(stages.index.shape[1]):
-        yield Holdings(
-            dense[pairs.layout, column] * 1.0,
-            moe[pairs.layout, column] * 1.0,
-            share[pairs.layout, column, pairs.recompute],
-            *(end[pairs.layout, column] for end in ends),
-        )
+    return Holdings(dense * 1.0, moe * 1.0, share, *_ends(problem, tables, stages.first, stages.last))
 
 
-def whole_holdings(problem: Problem, layouts: Layouts, options: Options, pairs: Pairs, tables: LayerTables) -> Holdings:
-    """Return what all stages of each pair hold together."""
+def whole_holdings(problem: Problem, layouts: Layouts, options: Options, tables: LayerTables) -> Holdings:
+    """Return what all stages of every layout hold together, as if they were one."""
     arch = problem.architecture
     routed = (arch.layers - arch.leading_dense_layers) / arch.moe_period
     dense, moe = arch.layers - routed + problem.mtp * (not arch.is_moe), routed + problem.mtp * arch.is_moe
@@ -182,14 +197,9 @@ def whole_holdings(problem: Problem, layouts: Layouts, options: Options, pairs: 
     one = layouts.pipeline == 1
     middle = np.where(one, 0, layouts.pipeline - 2)[:, None] * recomputed[:, 1]
     again = recomputed[:, 0] + np.where(one[:, None], 0, middle + recomputed[:, -1])
-    everywhere = np.ones((len(layouts), 1), np.bool_)
-    ends = _ends(problem, tables, everywhere, everywhere)
-    return Holdings(
-        np.full(len(pairs), float(dense)),
-        np.full(len(pairs), float(moe)),
-        (again / max(dense + moe, 1))[pairs.layout, pairs.recompute],
-        *(end[pairs.layout, 0] for end in ends),
-    )
+    everywhere, each = np.ones((len(layouts), 1), np.bool_), np.ones((len(layouts), 1), np.float64)
+    share = (again / max(dense + moe, 1))[:, None]
+    return Holdings(each * float(dense), each * float(moe), share, *_ends(problem, tables, everywhere, everywhere))
 
 
 def _ends(problem: Problem, tables: LayerTables, first: Bools, last: Bools) -> tuple[Floats, Floats, Floats]:
