@@ -15,4 +15,4 @@ class PlannerSettings(JobSettings):
     planner_host: str = "127.0.0.1"
     planner_port: int = Field(default=8001, ge=1, le=65535)
     plan_cache_seconds: PositiveInt = 7 * 24 * 3600
-    plan_split_layouts: PositiveInt = 400_000
+    plan_split_layouts: PositiveInt = 800_000

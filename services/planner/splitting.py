@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from planner.settings import PlannerSettings
     from planner.shards import ShardClaim
 
-_EXHAUSTIVE = 10
-"""Layouts that pricing everything in one costs: 5 to 20 were measured."""
+_EXHAUSTIVE = 8
+"""Layouts that pricing everything in one costs: 7 to 11 were measured."""
 
 _SHARDS_AT_THE_LEAST = 4
 """Shards take unlike times: more of them than workers keep all busy to the end."""

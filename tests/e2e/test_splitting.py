@@ -20,15 +20,15 @@ from planner.schemas import PlanRequest
 WORKERS = ("planner-worker", "planner-worker-2")
 LARGE: dict[str, Any] = {
     "model": {"preset": "deepseek-v3"},
-    "workload": {"global_batch_size": 4096, "sequence_length": 4096},
-    "cluster": {"mode": "homogeneous", "gpu": "h100-80gb-sxm", "count": 1024},
+    "workload": {"global_batch_size": 15360, "sequence_length": 4096},
+    "cluster": {"mode": "homogeneous", "gpu": "h100-80gb-sxm", "count": 2048},
 }
 
 
 @pytest.fixture
 def stack(database_url: str, redis_url: str) -> Iterator[Stack]:
     only = ("planner", "planner-worker", "relay")
-    with running_stack(database_url, redis_url, only, ASTROLABE_PLAN_SPLIT_LAYOUTS="200000") as stack:
+    with running_stack(database_url, redis_url, only, ASTROLABE_PLAN_SPLIT_LAYOUTS="400000") as stack:
         stack.start(WORKERS[1], like=WORKERS[0])
         deadline = time.monotonic() + 60
         while not all(" ready." in stack.log(name) for name in WORKERS):
