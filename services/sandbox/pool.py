@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from kit.log import get_logger
-from sandbox.jail.faults import JailStartError
+from sandbox.jail.faults import CannotConfineError, JailStartError
 
 if TYPE_CHECKING:
     from sandbox.backend import Backend, Jail
@@ -99,7 +99,7 @@ class Pool:
     async def _start(self) -> None:
         try:
             self._ready.append(await self.backend.start(self._usual))
-        except (JailStartError, OSError) as fault:
+        except (JailStartError, CannotConfineError, OSError) as fault:
             logger.warning("a jail for the pool did not start", reason=str(fault))
             await asyncio.sleep(_PAUSE_AFTER_FAULT_SECONDS)
 

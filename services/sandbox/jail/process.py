@@ -166,8 +166,8 @@ class JailProcess:
                 drain.stop()
             self._init = None
             self._resources.close()
-            if self._group is not None:  # nobody waits for it: what the kernel calls busy is tried again later
-                asyncio.get_running_loop().run_in_executor(None, self._group.remove)
+            if self._group is not None:  # what the kernel still calls busy is tried again with a later one
+                await asyncio.to_thread(self._group.remove)
 
     def _output_exceeded(self) -> None:
         if self.on_output_exceeded is not None:
