@@ -16,11 +16,11 @@ def model_server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture(scope="session")
-def stack(database_url: str, redis_url: str, model_server: ScriptedServer) -> Iterator[Stack]:
+def stack(stack_database_url: str, stack_redis_url: str, model_server: ScriptedServer) -> Iterator[Stack]:
     """The whole stack, shared by the tests of one parallel worker."""
     with running_stack(
-        database_url,
-        redis_url,
+        stack_database_url,
+        stack_redis_url,
         ASTROLABE_LLM_BASE_URL=f"{model_server.url}/v1",
         ASTROLABE_LLM_MODEL="scripted",
     ) as stack:

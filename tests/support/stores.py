@@ -132,6 +132,28 @@ def database_url(session_stores: SessionStores, worker_number: int) -> Iterator[
     session_stores.drop(name)
 
 
+@pytest.fixture(scope="session")
+def stack_database_url(session_stores: SessionStores, worker_number: int) -> Iterator[str]:
+    """A migrated database for whole stacks, whose relay and workers would take other tests' jobs."""
+    name = f"{session_stores.prefix}_{worker_number}_stack"
+    with _one_at_a_time(session_stores.folder):
+        session_stores.execute(
+            "CREATE DATABASE {name} TEMPLATE {template}", name=name, template=session_stores.template
+        )
+    yield session_stores.url_of(name)
+    session_stores.drop(name)
+
+
+@pytest.fixture(scope="session")
+def stack_redis_url(session_stores: SessionStores, worker_number: int) -> Iterator[str]:
+    """A Redis database for whole stacks."""
+    head, _, _ = session_stores.redis_url.rpartition("/")
+    url = f"{head}/{15 - worker_number}"
+    with redis.Redis.from_url(url) as client:
+        yield url
+        client.flushdb()
+
+
 @pytest.fixture
 def empty_database_url(session_stores: SessionStores) -> Iterator[str]:
     """A database without any schema, for one test."""

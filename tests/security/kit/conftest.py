@@ -9,13 +9,13 @@ from tests.support.stack import running_stack
 
 
 @pytest.fixture(scope="session")
-def guarded(database_url: str, redis_url: str) -> Iterator[Guarded]:
+def guarded(stack_database_url: str, stack_redis_url: str) -> Iterator[Guarded]:
     """The whole stack as in production, where every request needs a key, saying all that it logs."""
     with (
         llm_server(lambda _: says(program("final_answer(42)"))) as model,
         running_stack(
-            database_url,
-            redis_url,
+            stack_database_url,
+            stack_redis_url,
             ASTROLABE_PROFILE="production",
             ASTROLABE_LOG_LEVEL="DEBUG",
             ASTROLABE_SANDBOX_TOKEN=SANDBOX_TOKEN,
@@ -24,6 +24,6 @@ def guarded(database_url: str, redis_url: str) -> Iterator[Guarded]:
             ASTROLABE_LLM_API_KEY=LLM_KEY,
         ) as stack,
     ):
-        guarded = Guarded(stack, database_url)
+        guarded = Guarded(stack, stack_database_url)
         yield guarded
         guarded.engine.dispose()
