@@ -50,6 +50,7 @@ class Relay:
     celery: Celery = field(init=False)
     broker: redis.Redis = field(init=False)
     epoch: str | None = None
+    next_round: float = 0.0
     next_lost_check: float = 0.0
     pruning: Iterator[tuple[str, int]] | None = None
     next_pruning: float = 0.0
@@ -79,30 +80,45 @@ class Relay:
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"LISTEN {OUTBOX_CHANNEL}"))
             while not self.stopping.is_set():
-                self.turn()
+                if time.monotonic() >= self.next_round:
+                    self.keep_house()
+                self.ring_doorbells()
                 self._wait(connection)
 
     def turn(self) -> None:
-        """One round: notice a forgetful broker, return lost jobs, ring what is to be rung."""
+        """One round of everything."""
+        self.keep_house()
+        self.ring_doorbells()
+
+    def keep_house(self) -> None:
+        """What need not follow every doorbell: notice a forgetful broker, return lost jobs, cancel batches, prune."""
         self._check_broker()
         with transaction(self.engine) as session:
             if returned := transitions.reap(session):
                 logger.warning("jobs returned, their lease ran out", jobs=returned)
-            self.backlog = batches.cancel_some(session) > 0
+            cancelling = batches.cancel_some(session) > 0
         self._ring_for_lost_messages()
+        self._prune_some()
+        seconds = _BACKLOG_SECONDS if cancelling else self.settings.relay_interval_seconds
+        self.next_round = time.monotonic() + seconds
+
+    def ring_doorbells(self) -> None:
+        """Ring what waits in the outbox, as far as the broker's queues have room."""
+        self.backlog = False
         with transaction(self.engine) as session:
             services = waiting_services(session)
         for service in services:
             self._publish(service)
-        self._prune_some()
 
     def _wait(self, connection: Connection) -> None:
+        """Until a doorbell is asked for, or it is time for the next round. Requests meanwhile are answered together."""
         driver = connection.connection.driver_connection
         if driver is None:
             return
-        seconds = _BACKLOG_SECONDS if self.backlog else self.settings.relay_interval_seconds
-        for _ in driver.notifies(timeout=seconds, stop_after=1):
-            return
+        seconds = _BACKLOG_SECONDS if self.backlog else max(0.0, self.next_round - time.monotonic())
+        asked = sum(1 for _ in driver.notifies(timeout=seconds, stop_after=1))
+        while asked:
+            asked = sum(1 for _ in driver.notifies(timeout=0))
 
     def _publish(self, service: str) -> None:
         """Ring as many doorbells as the broker has room for. If it refuses, the rollback puts them back."""
