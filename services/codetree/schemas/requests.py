@@ -126,7 +126,7 @@ def _kind(tool: object) -> str | None:
     if not isinstance(tool, dict):
         return _KINDS.get(type(tool), "python")
     if "builtin" in tool:
-        return tool["builtin"] if tool["builtin"] in {"llm", "planner"} else None
+        return tool["builtin"] if tool["builtin"] in ("llm", "planner") else None
     return "http" if "url" in tool else "python"
 
 

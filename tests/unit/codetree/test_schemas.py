@@ -153,3 +153,8 @@ def test_builtin_tools_are_named_and_their_settings_checked() -> None:
     assert field == "tools.0.llm.max_output_tokens"
     twice = errors_of({"task": "x", "tools": [{"builtin": "llm"}, {"builtin": "llm"}]})
     assert "used twice" in twice[0][1]
+
+
+def test_a_builtin_that_is_no_text_is_refused_like_an_unknown_one() -> None:
+    with pytest.raises(ValidationError, match="`builtin` must be `llm` or `planner`"):
+        SolveRequest.model_validate({"task": "x", "tools": [{"builtin": {}}]})
