@@ -24,7 +24,7 @@ from kit.log import get_logger
 from kit.queue import make_celery, task_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from celery import Celery
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _IN_QUEUE = 64
 """Messages of a service that wait in the broker at most: what waits in Postgres can still be put in fair order."""
+_REFILL_BELOW = 32
+"""Messages in the broker from which on a service's queue is filled up: to choose the next jobs costs the same for many
+as for one."""
 _BACKLOG_SECONDS = 0.05
 _BROKER_EPOCH_KEY = "astrolabe:broker-epoch"
 _AWAY = (SQLAlchemyError, OperationalError, redis.RedisError, OSError)
@@ -54,7 +57,7 @@ class Relay:
     next_lost_check: float = 0.0
     pruning: Iterator[tuple[str, int]] | None = None
     next_pruning: float = 0.0
-    backlog: bool = False
+    backlog: list[str] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -79,11 +82,16 @@ class Relay:
     def _listen(self) -> None:
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"LISTEN {OUTBOX_CHANNEL}"))
+            asked = True
             while not self.stopping.is_set():
                 if time.monotonic() >= self.next_round:
                     self.keep_house()
-                self.ring_doorbells()
-                self._wait(connection)
+                    asked = True
+                if asked:
+                    self.ring_doorbells()
+                else:
+                    self._publish_to(self.backlog)
+                asked = self._wait(connection)
 
     def turn(self) -> None:
         """One round of everything."""
@@ -104,29 +112,38 @@ class Relay:
 
     def ring_doorbells(self) -> None:
         """Ring what waits in the outbox, as far as the broker's queues have room."""
-        self.backlog = False
         with transaction(self.engine) as session:
             services = waiting_services(session)
-        for service in services:
-            self._publish(service)
+        self._publish_to(services)
 
-    def _wait(self, connection: Connection) -> None:
-        """Until a doorbell is asked for, or it is time for the next round. Requests meanwhile are answered together."""
+    def _publish_to(self, services: Sequence[str]) -> None:
+        """Fill up the services' queues, and note those that have more to be rung."""
+        self.backlog = [service for service in services if self._publish(service)]
+
+    def _wait(self, connection: Connection) -> bool:
+        """Until a doorbell is asked for, or it is time to go on. Requests meanwhile are answered together.
+
+        Returns whether one was.
+        """
         driver = connection.connection.driver_connection
         if driver is None:
-            return
+            return False
         seconds = _BACKLOG_SECONDS if self.backlog else max(0.0, self.next_round - time.monotonic())
-        asked = sum(1 for _ in driver.notifies(timeout=seconds, stop_after=1))
-        while asked:
-            asked = sum(1 for _ in driver.notifies(timeout=0))
+        asked = more = len(list(driver.notifies(timeout=seconds, stop_after=1)))
+        while more:
+            more = len(list(driver.notifies(timeout=0)))
+        return asked > 0
 
-    def _publish(self, service: str) -> None:
-        """Ring as many doorbells as the broker has room for. If it refuses, the rollback puts them back."""
+    def _publish(self, service: str) -> bool:
+        """Ring as many doorbells as the broker has room for. If it refuses, the rollback puts them back.
+
+        Returns whether there may be more.
+        """
         queue = task_name(service)
-        room = _IN_QUEUE - self.broker.llen(queue)
-        if room <= 0:
-            self.backlog = True
-            return
+        waiting = self.broker.llen(queue)
+        if waiting > _REFILL_BELOW:
+            return True
+        room = _IN_QUEUE - waiting
         with transaction(self.engine) as session:
             job_ids = take(session, service, room)
             with self.celery.producer_pool.acquire(block=True) as producer:
@@ -134,7 +151,7 @@ class Relay:
                     self.celery.send_task(
                         queue, args=[str(job_id)], task_id=str(job_id), queue=queue, producer=producer, retry=False
                     )
-        self.backlog |= len(job_ids) == room
+        return len(job_ids) == room
 
     def _check_broker(self) -> None:
         """Ring again for all queued jobs when the broker is not the one we knew: its data may be lost."""

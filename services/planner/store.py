@@ -28,9 +28,11 @@ def add_plans(session: Session, plans: Sequence[tuple[UUID, str]]) -> None:
     insert_rows(session, Plan, [{"job_id": job_id, "search_key": key} for job_id, key in plans])
 
 
-def search_key(session: Session, job_id: UUID) -> str:
-    """The key of the search that answers the job."""
-    return session.scalars(select(Plan.search_key).where(Plan.job_id == job_id)).one()
+def search_of(session: Session, job_id: UUID) -> tuple[str, dict[str, Any] | None]:
+    """The key of the search that answers the job, and its result if it was ever finished."""
+    query = select(Plan.search_key, Search.result).outerjoin(Search, Search.key == Plan.search_key)
+    key, document = session.execute(query.where(Plan.job_id == job_id)).one()
+    return key, document
 
 
 def result(session: Session, key: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from typing import TYPE_CHECKING
 
 import redis
@@ -18,15 +19,16 @@ from planner.splitting import lead, shards_worth
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from planner.engine import PlanResult
+    from planner.engine import PlanResult, Progress
     from planner.settings import PlannerSettings
+
+_AT_ONCE_SECONDS = 0.1
 
 
 def plan(settings: PlannerSettings, context: JobContext) -> Outcome:
     """Run the job's search, unless an earlier attempt or another job already kept its result."""
     with transaction(context.engine) as session:
-        key = store.search_key(session, context.job_id)
-        document = store.result(session, key)
+        key, document = store.search_of(session, context.job_id)
     if document is None:
         try:
             found = _search(settings, context)
@@ -47,7 +49,20 @@ def _search(settings: PlannerSettings, context: JobContext) -> PlanResult:
     request = PlanRequest.model_validate(context.spec)
     question = request.asked()
     count = shards_worth(settings, question)
-    return request.run(context.progress) if count == 1 else lead(settings, context, question, count)
+    return request.run(_told_late(context)) if count == 1 else lead(settings, context, question, count)
+
+
+def _told_late(context: JobContext) -> Progress:
+    """Progress from when it is worth a row: of a search that is over at once, writing it took longer than searching."""
+    told_from = time.monotonic() + _AT_ONCE_SECONDS
+
+    def tell(phase: str, completed: int, total: int, unit: str) -> None:
+        if time.monotonic() < told_from:
+            context.check()
+        else:
+            context.progress(phase, completed, total, unit)
+
+    return tell
 
 
 @functools.cache

@@ -82,7 +82,7 @@ def test_events_tell_the_story_and_resume(planner: httpx.Client) -> None:
     kinds = [kind for _, kind, _ in story]
     assert kinds[:2] == ["job.created", "job.started"]
     assert kinds[-1] == "job.succeeded"
-    assert set(kinds[2:-1]) == {"job.progress"}
+    assert set(kinds[2:-1]) <= {"job.progress"}, "a search that is over at once tells none"
     assert events_of(planner, path, after=2) == story[2:]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ARRAY, Integer, Uuid, func, literal, select, update
 from sqlalchemy.orm import aliased
 
-from kit.jobs.events import change, is_logged
+from kit.jobs.events import change, is_logged, write
 from kit.jobs.models import Job, in_states
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, HELD, JobStatus
@@ -45,10 +45,10 @@ class ClaimLostError(Exception):
 
 def claim(session: Session, job_id: UUID, worker: str, lease: timedelta) -> Claim | None:
     """Take a queued job for ``worker``, or None when it is not to be had (held, ended, or already tried too often)."""
-    attempt = session.scalar(select(Job.attempt).where(Job.id == job_id).with_for_update())
+    free = (Job.status == JobStatus.QUEUED) & Job.leader_id.is_(None) & (Job.attempt < Job.max_attempts)
+    attempt = session.scalar(select(Job.attempt).where(Job.id == job_id, free).with_for_update())
     if attempt is None:
         return None
-    free = (Job.status == JobStatus.QUEUED) & Job.leader_id.is_(None) & (Job.attempt < Job.max_attempts)
     values = {
         "status": JobStatus.RUNNING,
         "attempt": attempt + 1,
@@ -57,7 +57,8 @@ def claim(session: Session, job_id: UUID, worker: str, lease: timedelta) -> Clai
         "started_at": func.coalesce(Job.started_at, func.now()),
     }
     data = {"status": JobStatus.RUNNING, "attempt": attempt + 1}
-    return Claim(job_id, attempt + 1) if change(session, job_id, free, values, "job.started", data) else None
+    write(session, job_id, values, "job.started", data)
+    return Claim(job_id, attempt + 1)
 
 
 def renew(session: Session, held: Claim, lease: timedelta) -> JobStatus:

@@ -53,6 +53,17 @@ def test_every_accepted_job_is_rung_once(relay: Relay, broker: redis.Redis, engi
     assert rung(broker) == []
 
 
+def test_a_queue_is_filled_up_once_it_is_half_empty(relay: Relay, broker: redis.Redis, engine: Engine) -> None:
+    for _ in range(70):
+        accept(engine)
+    waiting = []
+    for left in (0, 33, 32, 0):
+        broker.ltrim(QUEUE, 0, left - 1) if left else broker.delete(QUEUE)
+        relay.turn()
+        waiting.append(broker.llen(QUEUE))
+    assert waiting == [64, 33, 38, 0]
+
+
 def test_a_broker_that_lost_its_data_is_told_again(relay: Relay, broker: redis.Redis, engine: Engine) -> None:
     job_id = str(accept(engine))
     relay.turn()

@@ -14,7 +14,9 @@ Size: TypeAlias = "Floats | float"
 
 # Output tiles that libraries choose among, with the share of the best tile's speed a full wave of each reaches:
 # smaller tiles load more operand bytes per FLOP.
-_TILES = ((256.0, 128.0, 1.0), (128.0, 128.0, 0.96), (128.0, 64.0, 0.85), (64.0, 64.0, 0.68))
+_TILE_ROWS = np.array([256.0, 128.0, 128.0, 64.0])
+_TILE_COLUMNS = np.array([128.0, 128.0, 64.0, 64.0])
+_TILE_SPEEDS = np.array([1.0, 0.96, 0.85, 0.68])
 
 
 def gemm_seconds(problem: Problem, rows: Size, columns: Size, depth: Size, groups: Size = 1.0) -> Floats:
@@ -30,16 +32,17 @@ def gemm_seconds(problem: Problem, rows: Size, columns: Size, depth: Size, group
     processors = device.gpu.multiprocessors
     flops = 2.0 * np.asarray(rows * columns * depth * groups, np.float64)
     saturation = depth / (depth + calibration.gemm_half_k * (16 / problem.operand_bits))
-    best = np.zeros_like(flops)
-    for tile_rows, tile_columns, speed in _TILES:
-        tiles_down, tiles_across = np.ceil(rows / tile_rows), np.ceil(columns / tile_columns)
-        filled = rows * columns / (tiles_down * tile_rows * tiles_across * tile_columns)
-        waves = groups * tiles_down * tiles_across / processors
-        best = np.maximum(best, speed * filled * waves / np.ceil(waves))
+    each = (-1,) + (1,) * flops.ndim
+    tile_rows, tile_columns, speeds = (of.reshape(each) for of in (_TILE_ROWS, _TILE_COLUMNS, _TILE_SPEEDS))
+    tiles_down, tiles_across = np.ceil(rows / tile_rows), np.ceil(columns / tile_columns)
+    filled = rows * columns / (tiles_down * tile_rows * tiles_across * tile_columns)
+    waves = groups * tiles_down * tiles_across / processors
+    best: Floats = np.max(speeds * filled * waves / np.ceil(waves), axis=0)
     compute = flops / (peak * best * saturation)
     operand = problem.operand_bits / 8
     moved = groups * (operand * depth * (rows + columns) + 2.0 * rows * columns)
-    return np.maximum(compute, moved / (device.memory_rate * calibration.memory))
+    seconds: Floats = np.maximum(compute, moved / (device.memory_rate * calibration.memory))
+    return seconds
 
 
 def gemm_passes(
