@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
 from kit.db import insert_rows
 from kit.jobs.web.views import job_fields
@@ -52,7 +51,7 @@ def with_result(session: Session, keys: Collection[str]) -> Collection[str]:
 
 def save_result(session: Session, key: str, document: Mapping[str, Any]) -> None:
     """Keep the result of the search; a search has one result, so the first one stays."""
-    session.execute(insert(Search).values(key=key, result=dict(document)).on_conflict_do_nothing())
+    insert_rows(session, Search, [{"key": key, "result": document}])
 
 
 def keep_result(session: Session, key: str, document: Mapping[str, Any]) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, func, text, update
-
-from kit.jobs.models import Batch
+from sqlalchemy import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,9 +13,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-_NUMBER = text("""
-UPDATE kit.jobs SET batch_seq = :before + ended.position
-FROM unnest(CAST(:jobs AS uuid[])) WITH ORDINALITY AS ended (id, position) WHERE jobs.id = ended.id
+_NOTE = text("""
+WITH counted AS (
+    UPDATE kit.batches SET
+        finished = finished + :count,
+        finished_at = CASE WHEN finished + :count >= accepted THEN now() END
+    WHERE id = :batch RETURNING finished - :count AS before
+)
+UPDATE kit.jobs SET batch_seq = counted.before + ended.position
+FROM counted, unnest(CAST(:jobs AS uuid[])) WITH ORDINALITY AS ended (id, position) WHERE jobs.id = ended.id
 """)
 
 
@@ -27,14 +31,4 @@ def note_finished(session: Session, ended: Iterable[tuple[UUID, UUID]]) -> None:
     for job_id, batch_id in ended:
         by_batch[batch_id].append(job_id)
     for batch_id, job_ids in sorted(by_batch.items()):
-        count = len(job_ids)
-        last = session.scalars(
-            update(Batch)
-            .where(Batch.id == batch_id)
-            .values(
-                finished=Batch.finished + count,
-                finished_at=case((Batch.finished + count >= Batch.accepted, func.now())),
-            )
-            .returning(Batch.finished)
-        ).one()
-        session.execute(_NUMBER, {"jobs": sorted(job_ids), "before": last - count})
+        session.execute(_NOTE, {"batch": batch_id, "jobs": sorted(job_ids), "count": len(job_ids)})

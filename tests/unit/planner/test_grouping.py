@@ -29,6 +29,13 @@ def test_equal_rows_and_only_they_are_of_one_kind(rows: list[list[int]]) -> None
     assert all(row == np.flatnonzero(kind == number)[0] for number, row in enumerate(first))
 
 
+@given(tables)
+def test_many_rows_are_numbered_as_a_few_are(rows: list[list[int]]) -> None:
+    few, many = group_rows(np.array(rows).T), group_rows(np.array(rows * 50).T)
+    assert np.array_equal(many[0], few[0])
+    assert np.array_equal(many[1], np.tile(few[1], 50))
+
+
 @given(st.integers(1, 20), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_masks_are_grouped_as_rows_are(rows: int, columns: int, random: object) -> None:
     table = np.array([[random.random() < 0.5 for _ in range(columns)] for _ in range(rows)]).reshape(rows, columns)  # type: ignore[attr-defined]

@@ -48,9 +48,12 @@ def gemm_seconds(problem: Problem, rows: Size, columns: Size, depth: Size, group
 def gemm_passes(
     problem: Problem, rows: Size, columns: Size, depth: Size, groups: Size = 1.0
 ) -> tuple[Floats, Floats, Floats]:
-    """Return the times of forward, input gradient and weight gradient of a linear layer over `rows` tokens."""
-    return (
-        gemm_seconds(problem, rows, columns, depth, groups),
-        gemm_seconds(problem, rows, depth, columns, groups),
-        gemm_seconds(problem, columns, depth, rows, groups),
-    )
+    """Return the times of forward, input gradient and weight gradient of a linear layer over `rows` tokens.
+
+    The three products are timed as one array: on few shapes a call costs more than its arithmetic.
+    """
+    sizes = np.empty((3, 3, *np.broadcast(rows, columns, depth, groups).shape))
+    for position, size in enumerate((rows, rows, columns, columns, depth, depth, depth, columns, rows)):
+        sizes[divmod(position, 3)] = size
+    forward, input_grad, weight_grad = gemm_seconds(problem, sizes[0], sizes[1], sizes[2], groups)
+    return forward, input_grad, weight_grad

@@ -115,12 +115,12 @@ class _Tally:
     """
 
     def __init__(self, grid: Grid) -> None:
-        self._shape = grid.shape
+        self._shape = shape = grid.shape
         self._factors: dict[frozenset[int], Floats] = {
-            frozenset({axis}): np.full(1, float(grid.shape[axis])) for axis in range(1, AXES)
+            frozenset({axis}): np.full(1, float(shape[axis])) for axis in range(1, AXES)
         }
         self.masks: dict[frozenset[int], Bools] = {}
-        self.standing = int(np.prod([float(length) for length in grid.shape]))
+        self.standing = int(np.prod([float(length) for length in shape]))
 
     def add(self, axes: frozenset[int], passes: Bools) -> int:
         """Add a mask and return how many points it refuses."""
@@ -151,12 +151,12 @@ def admit(grid: Grid, rules: Sequence[Rule]) -> Admission:
     dropped = {rule.id: 0 for rule in rules}
     layout_only = [rule for rule in rules if rule.compiled.axes <= {LAYOUT_AXIS}]
     grid = _filter_layouts(grid, layout_only, dropped)
-    tally = _Tally(grid)
+    tally, shape = _Tally(grid), grid.shape
     for rule in rules:
         axes = rule.compiled.axes
         if axes <= {LAYOUT_AXIS}:
             continue
-        _require_affordable(rule.id, [grid.shape[axis] for axis in axes])
+        _require_affordable(rule.id, [shape[axis] for axis in axes])
         passes = rule.compiled.evaluate(grid)
         if not passes.all():
             dropped[rule.id] += tally.add(axes, passes)
