@@ -34,6 +34,7 @@ PARAMETERS = (
     Parameter("quantize_passes", 0.30),
     Parameter("exposed_floor", 0.30),
     Parameter("iteration_ms", 0.30),
+    Parameter("release_gain", 0.50),
 )
 """Time parameters. Those of memory (`framework_gib`, `fragmentation`) are fitted on peak memory alone."""
 

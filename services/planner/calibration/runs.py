@@ -30,6 +30,7 @@ class Run:
     seconds: float
     peak_bytes: float | None = None
     stack: str = DEFAULT_STACK
+    age_months: float = 0.0
 
 
 class PricedRun:
@@ -42,8 +43,8 @@ class PricedRun:
         self._layouts, self._options = encode(self._problem, run.strategy)
         gpu = self._problem.device.gpu
         self.generation, self.gpu = gpu.generation, gpu.name
-        self.prior = prior_calibration(gpu.generation, gpu.name, run.stack)
-        self.default = calibration_for(gpu.generation, gpu.name, run.stack)
+        self.prior = replace(prior_calibration(gpu.generation, gpu.name, run.stack), age_months=run.age_months)
+        self.default = replace(calibration_for(gpu.generation, gpu.name, run.stack), age_months=run.age_months)
 
     def problem(self, calibration: Calibration | None = None) -> Problem:
         """Return the question under `calibration`, by default the catalogue's."""

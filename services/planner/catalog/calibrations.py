@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from math import exp
 from typing import TYPE_CHECKING, Literal
 
 from planner.catalog.loader import UnknownNameError, read_toml
@@ -31,7 +32,8 @@ class Calibration:
     length at which a matrix product loses half of it. `*_us` are microseconds, `scale_up` and `scale_out` fractions
     of link bandwidth. `logit_bytes` is what the loss holds per logit, `gradient_copies` how many gradients a framework
     holds beside one another; `fragmentation` of the memory is lost, `allocator_slack` kept while there is room.
-    `slowdown` multiplies the whole iteration: what software loses in ways no part names.
+    `slowdown` multiplies the whole iteration: what software loses in ways no part names. `release_gain` is the log
+    of what 8-bit training gains a month of releases, `expert_release_gain` of what experts gain besides.
     """
 
     name: str
@@ -63,7 +65,20 @@ class Calibration:
     logit_bytes: float = 6.0
     gradient_copies: float = 1.0
     slowdown: float = 1.0
+    release_gain: float = 0.005
+    expert_release_gain: float = 0.0
+    age_months: float = 0.0
 
+    def aging(self, operand_bits: float, *, experts: bool) -> float:
+        """Return the factor by which a release `age_months` behind the newest is slower.
+
+        Dense 16-bit training has settled; a format gains by the month the more, the fewer its bits.
+        """
+        gain = self.release_gain * (_SETTLED_BITS / operand_bits - 1.0) + self.expert_release_gain * experts
+        return exp(gain * self.age_months)
+
+
+_SETTLED_BITS = 16.0
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "gemm": (0.05, 0.97),
@@ -80,7 +95,10 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 """What no software can leave, whatever a fit says."""
 
-JOINED: dict[str, tuple[str, ...]] = {"attention": ("attention_forward", "attention_backward")}
+JOINED: dict[str, tuple[str, ...]] = {
+    "attention": ("attention_forward", "attention_backward"),
+    "release_gain": ("release_gain", "expert_release_gain"),
+}
 """Parameters that one factor moves together."""
 
 _GEMM_BITS = "gemm_"
@@ -113,6 +131,7 @@ ADJUSTABLE = (
     "allocator_slack",
     "logit_bytes",
     "gradient_copies",
+    "release_gain",
 )
 """Names a factor may carry: fields of `Calibration`, a name in `JOINED`, or `gemm_` and operand bits."""
 

@@ -61,13 +61,19 @@ def tables_of(report: dict[str, Any]) -> list[Table | str]:
         lines.append(f"peak memory: mean |error| {memory['mape']:.1%} over {memory['rows']} rows")
     lines.append(f"runs called infeasible by more than a tenth: {len(memory['wrongly_infeasible'])}")
     if ranking["groups"]:
-        regret, rank = ranking["mean_regret"], ranking["mean_spearman"]
-        lines.append(f"ranking: {ranking['groups']} groups, mean regret {regret:.1%}, mean Spearman {rank:.2f}")
+        lines += [_ranking_line("all", ranking), _ranking_line("with several plans", ranking["several_plans"])]
     reasons: dict[str, int] = {}
     for one in report["skipped"]:
         reasons[one["reason"]] = reasons.get(one["reason"], 0) + 1
     lines += [f"skipped {count}: {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
     return lines
+
+
+def _ranking_line(which: str, means: dict[str, Any]) -> str:
+    if not means["groups"]:
+        return f"ranking, {which}: no group"
+    regret, rank = means["mean_regret"], means["mean_spearman"]
+    return f"ranking, {which}: {means['groups']} groups, mean regret {regret:.1%}, mean Spearman {rank:.2f}"
 
 
 def page(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from planner.calibration.runs import PricedRun, Run
+from planner.catalog import UnknownNameError, find_gpu
 from planner.engine import ExplicitModel, HomogeneousCluster, InvalidRequest, Workload
 from planner.validation.rows import InexpressibleError, Row
 from planner.validation.stacks import Stack, stack_of
@@ -26,6 +27,7 @@ _GPUS = {
 }
 _LADDER: tuple[dict[str, Any], ...] = (
     {"recompute": "selective", "recompute_modules": ["layernorm", "moe_act"]},
+    {"recompute": "selective", "recompute_modules": ["layernorm", "mla_up_proj", "moe_act"]},
     {"recompute": "selective", "recompute_modules": ["layernorm", "mlp", "moe_act"]},
     {"recompute": "full", "recompute_method": "uniform"},
 )
@@ -91,18 +93,28 @@ def case_of(row: Row) -> Case:
         raise InexpressibleError(f"task: {row.text('task')!r} trains adapters, the engine prices full training")
     if "mamba" in row.text("model_name").lower() or row.text("attn_type") == "":
         raise InexpressibleError("attn_type: not a transformer with attention in every layer")
-    stack = stack_of(row.text("framework"), experts=bool(row.text("moe_experts")))
+    cluster = _cluster(row)
+    fused = bool(row.text("moe_experts")) and _generation(cluster.gpu) == "blackwell"
+    stack = stack_of(row.text("framework"), fused_experts=fused)
     peak = row.number("peak_mem_gb")
     run = Run(
         model=_model(row),
         workload=_workload(row, stack),
-        cluster=_cluster(row),
+        cluster=cluster,
         strategy=_checked("strategy", lambda: strategy_of(row, stack)),
         seconds=seconds,
         peak_bytes=peak * 1e9 if peak and not _is_two_phase(row) else None,
         stack=stack.name,
+        age_months=stack.age_months,
     )
     return Case(row, run)
+
+
+def _generation(gpu: str) -> str:
+    try:
+        return find_gpu(gpu).generation
+    except UnknownNameError as error:
+        raise InexpressibleError(f"cluster.gpu: {error}") from error
 
 
 def warnings_of(row: Row) -> list[str]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from planner.engine.types import Floats
     from planner.validation.convert import Case
 
-PLANS_TO_RANK = 5
+RUNS_TO_RANK = 5
 _WITHIN = (5, 10, 20)
 
 
@@ -58,20 +58,29 @@ def errors_by(predictions: Sequence[Prediction], key: Callable[[Case], str]) -> 
 
 @dataclass(frozen=True, slots=True)
 class RankedGroup:
-    """Plans of one model on the same GPUs with the same batch. `regret`: best throughput over the chosen one's, - 1."""
+    """Runs of one model on the same GPUs with the same batch: a run is a plan on one software release.
+
+    `plans`: how many plans there are among `runs`; `regret`: best throughput over the chosen run's, - 1.
+    """
 
     key: tuple[str, ...]
+    runs: int
     plans: int
     regret: float
     spearman: float
 
 
-def rank_groups(predictions: Sequence[Prediction], least: int = PLANS_TO_RANK) -> list[RankedGroup]:
-    """Return every group of at least `least` rows of one source, model, GPU type and count, batch and precision."""
-    groups: dict[tuple[str, ...], list[Prediction]] = defaultdict(list)
+def rank_groups(predictions: Sequence[Prediction], least: int = RUNS_TO_RANK) -> list[RankedGroup]:
+    """Return every group of at least `least` runs of one source, model, GPU type and count, batch and precision.
+
+    Rows that repeat a plan on one release are one run, and its time is their median.
+    """
+    groups: dict[tuple[str, ...], dict[tuple[str, str], list[Prediction]]] = defaultdict(lambda: defaultdict(list))
     for prediction in predictions:
-        groups[_ranking_key(prediction.case)].append(prediction)
-    return [_ranked(key, members) for key, members in sorted(groups.items()) if len(members) >= least]
+        case = prediction.case
+        run = case.run.strategy.model_dump_json(), case.row.text("framework")
+        groups[_ranking_key(case)][run].append(prediction)
+    return [_ranked(key, runs) for key, runs in sorted(groups.items()) if len(runs) >= least]
 
 
 def _ranking_key(case: Case) -> tuple[str, ...]:
@@ -80,18 +89,19 @@ def _ranking_key(case: Case) -> tuple[str, ...]:
     return (*(row.text(name) for name in columns), row.text("global_batch"), row.text("seq_len"), row.text("precision"))
 
 
-def _ranked(key: tuple[str, ...], members: Sequence[Prediction]) -> RankedGroup:
-    measured = np.array([member.case.run.seconds for member in members])
-    predicted = np.array([member.predicted for member in members])
+def _ranked(key: tuple[str, ...], runs: Mapping[tuple[str, str], Sequence[Prediction]]) -> RankedGroup:
+    measured = np.array([np.median([row.case.run.seconds for row in rows]) for rows in runs.values()])
+    predicted = np.array([np.median([row.predicted for row in rows]) for rows in runs.values()])
     regret = float(measured[predicted.argmin()] / measured.min() - 1)
-    return RankedGroup(key, len(members), regret, spearman(measured, predicted))
+    plans = len({strategy for strategy, _ in runs})
+    return RankedGroup(key, len(runs), plans, regret, spearman(measured, predicted))
 
 
 def spearman(left: Floats, right: Floats) -> float:
-    """Return the rank correlation, ties sharing their mean rank; 1 when either side is constant."""
+    """Return the rank correlation, ties sharing their mean rank; 0 when either side is constant."""
     ranks = [_ranks(values) for values in (left, right)]
     if any(values.std() == 0 for values in ranks):
-        return 1.0
+        return 0.0
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 

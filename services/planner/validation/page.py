@@ -46,8 +46,9 @@ _WEAK_SPOTS = """
 ## Known weak spots, and what to do about them
 
 - **Software versions.** The same plan on the same GPUs gains up to a factor of 2 between releases (GPT-OSS, Qwen3 on
-  Blackwell). The stack `megatron-core-26.06` stands for one such step; between others one calibration averages. Send
-  three of your own runs to `POST /calibrations`.
+  Blackwell). The stack `megatron-core-26.06` stands for one such step; otherwise releases of NeMo and Megatron-Bridge
+  gain steadily by the month (`release_gain`), up to 26.04.01, after which dense models gained no more. Some went back:
+  Llama 3 70B was slower in 26.02 than in 25.11. Send three of your own runs to `POST /calibrations`.
 - **Sites.** Well-kept systems of one kind differ by a tenth in ways no row explains (BigScience is 10 to 20 % slower
   than vTrain on the same software). No default can be right for both; three runs settle it.
 - **Launch-bound models.** The host's launches bound small models and experts by expert quantization (`launch_us`,
@@ -60,6 +61,15 @@ _WEAK_SPOTS = """
 - **Unstated recomputation.** Where a row does not state it, the least recomputation that fits is assumed and reported.
 - **Memory of ZB-2p and of very long sequences under FSDP.** ZB-2p is priced as ZB-H1, which holds half as much, so its
   peaks are not compared; losses computed in tiles (beyond 64k tokens) hold less than the model says.
+"""
+_RANKING = """
+## Ranking
+
+A group holds five or more runs of one model on the same GPUs with the same batch and precision. A run is a plan on one
+software release; rows that repeat it are one run, and its time is their median. Equal times share their mean rank, and
+a group whose predictions are all equal counts as 0. Groups of a single plan order nothing but releases, of which the
+model knows no more than that newer ones are faster.
+
 """
 
 
@@ -172,16 +182,24 @@ def _figure_section() -> str:
 def _ranking(predictions: Sequence[Prediction]) -> str:
     total = ranking_of(predictions)
     if not total["groups"]:
-        return "\n## Ranking\n\nNo group of five or more plans.\n"
-    regret, rank = f"{total['mean_regret']:.1%}", f"{total['mean_spearman']:.2f}"
-    text = f"\n## Ranking\n\n{total['groups']} groups of five or more plans: regret {regret}, Spearman {rank}, means."
-    lines = [text + "\n\n| group | plans | regret | Spearman |\n|---|--:|--:|--:|\n"]
+        return "\n## Ranking\n\nNo group of five or more runs.\n"
+    lines = [
+        _RANKING,
+        f"All {_ranked(total)}. With several plans: {_ranked(total['several_plans'])}.\n",
+        "\n| group | runs | plans | regret | Spearman |\n|---|--:|--:|--:|--:|\n",
+    ]
     for group in rank_groups(predictions):
         name = (
             f"{group.key[0][:28]}, {group.key[1]}, {group.key[7]} {group.key[5]}, batch {group.key[8]}, {group.key[10]}"
         )
-        lines.append(f"| {name} | {group.plans} | {group.regret:.1%} | {group.spearman:.2f} |\n")
+        lines.append(f"| {name} | {group.runs} | {group.plans} | {group.regret:.1%} | {group.spearman:.2f} |\n")
     return "".join(lines)
+
+
+def _ranked(means: dict[str, Any]) -> str:
+    if not means["groups"]:
+        return "0 groups"
+    return f"{means['groups']} groups: regret {means['mean_regret']:.1%}, Spearman {means['mean_spearman']:.2f}, means"
 
 
 def _memory(memory: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.validation.convert import Case
+    from planner.validation.metrics import RankedGroup
     from planner.validation.rows import Row
 
 MAY_EXCEED = 0.10
@@ -76,9 +77,16 @@ def family_of(case: Case) -> str:
     return f"{case.row.text('family')} {kind}"
 
 
-def ranking_of(predictions: Sequence[Prediction]) -> dict[str, float | int | None]:
-    """Return how plans are ranked, over groups of five or more."""
+def ranking_of(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Return how runs are ranked over groups of five or more, and over those of them with a choice of plans.
+
+    The others hold one plan on several software releases.
+    """
     groups = rank_groups(predictions)
+    return {**_means(groups), "several_plans": _means([group for group in groups if group.plans > 1])}
+
+
+def _means(groups: Sequence[RankedGroup]) -> dict[str, float | int | None]:
     return {
         "groups": len(groups),
         "mean_regret": float(np.mean([group.regret for group in groups])) if groups else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.catalog.calibrations import DEFAULT_STACK
 
@@ -22,12 +22,16 @@ class Stack:
     overlaps: bool = True
     tensor_overlap: bool = False
     gradient_precision: str = "fp32"
+    age_months: float = 0.0
 
 
 _MODERN = Stack(DEFAULT_STACK, tensor_overlap=True)
 _NEMO = Stack(DEFAULT_STACK, tensor_overlap=True, gradient_precision="bf16")
 _NEMO_2606 = Stack("megatron-core-26.06", tensor_overlap=True, gradient_precision="bf16")
 _FUSED_EXPERTS = r"megatron-bridge/nemo (26\.(0[6-9]|1)|2[7-9])"
+_MONTHS = 12
+_NEWEST = 26 * _MONTHS + 5
+"""The release from which on no gain was measured."""
 _PLAIN = Stack(DEFAULT_STACK, overlaps=False)
 _LEGACY = Stack("megatron-legacy", flash=False, overlaps=False)
 _KNOWN = (
@@ -44,11 +48,21 @@ _KNOWN = (
 )
 
 
-def stack_of(framework: str, *, experts: bool = False) -> Stack:
+def stack_of(framework: str, *, fused_experts: bool = False) -> Stack:
     """Return the stack that `framework` names for a model with or without experts; the default for unknown names."""
-    if experts and re.search(_FUSED_EXPERTS, framework.lower()):
-        return _NEMO_2606
-    for pattern, stack in _KNOWN:
-        if re.search(pattern, framework.lower()):
-            return stack
-    return _MODERN
+    name = framework.lower()
+    stack = next((stack for pattern, stack in _KNOWN if re.search(pattern, name)), _MODERN)
+    if stack is not _NEMO:
+        return stack
+    if fused_experts and re.search(_FUSED_EXPERTS, name):
+        stack = _NEMO_2606
+    return replace(stack, age_months=_age_months(name))
+
+
+def _age_months(name: str) -> float:
+    """Return how many months the release in `name` is behind the newest; a patch counts as a month, none as newest."""
+    release = re.search(r"\b[v ]?(\d\d)\.(\d\d)(\.\d+)?", name)
+    if release is None:
+        return 0.0
+    year, month = int(release[1]), int(release[2])
+    return max(_NEWEST - (year * _MONTHS + month + bool(release[3])), 0)

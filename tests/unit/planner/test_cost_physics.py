@@ -49,11 +49,39 @@ def test_more_experts_of_a_rank_mean_more_launches() -> None:
     assert many.seconds(host) > few.seconds(host)
 
 
-def test_fused_experts_are_a_stack_of_models_with_experts_only() -> None:
+def test_fused_experts_are_a_stack_of_models_with_experts_on_blackwell_only() -> None:
     framework = "Megatron-Bridge/NeMo 26.06"
-    assert stack_of(framework, experts=True).name == "megatron-core-26.06"
+    assert moe(framework=framework, gpu_type="B200", gpu_mem_gb="180").run.stack == "megatron-core-26.06"
+    assert moe(framework=framework, gpu_type="H100").run.stack == "megatron-core"
     assert stack_of(framework).name == "megatron-core"
-    assert stack_of("Megatron-Bridge/NeMo 26.04", experts=True).name == "megatron-core"
+    assert stack_of("Megatron-Bridge/NeMo 26.04", fused_experts=True).name == "megatron-core"
+
+
+def test_a_release_is_as_old_as_the_months_since() -> None:
+    names = ("25.09", "25.11", "26.02", "26.02.01", "26.04", "26.08")
+    ages = [stack_of(f"Megatron-Bridge/NeMo {name}").age_months for name in names]
+    assert ages == [8, 6, 3, 2, 1, 0]
+    assert stack_of("NeMo (dgxc-benchmarking v25.05.05)").age_months == 11
+    assert stack_of("Megatron-Bridge").age_months == stack_of("llm-foundry/Composer FSDP").age_months == 0
+
+
+def aged(**columns: str) -> float:
+    """Return by what factor a release half a year old is slower."""
+    old, new = (
+        PricedCase(case_of(row(gpu_type="B200", gpu_mem_gb="180", framework=f"NeMo {release}", **columns)))
+        for release in ("25.11", "26.05")
+    )
+    return old.seconds() / new.seconds()
+
+
+def test_older_releases_are_slower_the_fewer_bits_operands_have() -> None:
+    assert aged() == pytest.approx(1.0)
+    assert 1.0 < aged(precision="mxfp8") < aged(precision="nvfp4")
+
+
+def test_older_releases_are_slower_for_experts() -> None:
+    experts = {"moe_experts": "64", "moe_topk": "4", "moe_ffn_hidden": "1024", "ep": "8", "attn_type": "MHA"}
+    assert 1.0 < aged(**experts) < aged(**experts, precision="mxfp8")
 
 
 def test_what_is_known_of_a_stack_holds_only_for_the_generations_it_names() -> None:

@@ -18,7 +18,8 @@ from planner.calibration.defaults import measurements_path
 from planner.validation.convert import PricedCase, case_of, network_gbps, warnings_of
 from planner.validation.holdout import medoids
 from planner.validation.metrics import Prediction, errors_of, rank_groups, spearman
-from planner.validation.rows import REQUIRED, InexpressibleError, Row
+from planner.validation.report import ranking_of
+from planner.validation.rows import REQUIRED, InexpressibleError, Row, read_rows
 from planner.validation.stacks import stack_of
 
 
@@ -63,6 +64,13 @@ def test_a_row_becomes_the_question_it_describes() -> None:
 def test_what_cannot_be_expressed_says_why(changes: dict[str, str], says: str) -> None:
     with pytest.raises(InexpressibleError, match=says.replace("+", r"\+")):
         PricedCase(case_of(row(**changes)))
+
+
+def test_latent_attention_recomputes_its_up_projection_before_anything_dear() -> None:
+    rows = [one for one in read_rows(measurements_path()) if one.text("attn_type") == "MLA"]
+    assumed = {PricedCase(case_of(one)).assumed for one in rows if one.text("gpu_type") == "GB300"}
+    assert any("mla_up_proj" in text for text in assumed)
+    assert not any("full" in text for text in assumed)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +127,32 @@ def test_rank_correlation_is_one_with_itself_and_minus_one_reversed(values: list
 
 def test_regret_is_what_the_first_choice_loses() -> None:
     measured = [10.0, 11.0, 12.0, 13.0, 14.0]
-    cases = [case_of(row(id=str(index), iter_time_s_best=str(value))) for index, value in enumerate(measured)]
+    cases = [case_of(row(iter_time_s_best=str(value), micro_batch=str(2**at))) for at, value in enumerate(measured)]
     predicted = [12.0, 9.0, 13.0, 14.0, 15.0]
     (group,) = rank_groups([Prediction(case, value) for case, value in zip(cases, predicted, strict=True)])
-    assert group.plans == 5
+    assert group.runs == group.plans == 5
     assert group.regret == pytest.approx(0.1)
     assert group.spearman == pytest.approx(0.9)
+
+
+def test_rows_that_repeat_a_plan_on_one_release_are_one_run() -> None:
+    sizes, measured = (1, 2, 4, 8, 16, 16, 16), (10.0, 11.0, 12.0, 13.0, 9.0, 14.0, 15.0)
+    cases = [
+        case_of(row(iter_time_s_best=str(seconds), micro_batch=str(size)))
+        for size, seconds in zip(sizes, measured, strict=True)
+    ]
+    (group,) = rank_groups([Prediction(case, float(size)) for case, size in zip(cases, sizes, strict=True)])
+    assert (group.runs, group.plans) == (5, 5)
+    assert group.spearman == pytest.approx(1.0)
+
+
+def test_releases_are_runs_of_one_plan_and_equal_predictions_order_nothing() -> None:
+    cases = [case_of(row(iter_time_s_best=f"1{month}", framework=f"NeMo 25.0{month}")) for month in range(1, 6)]
+    predictions = [Prediction(case, 10.0) for case in cases]
+    (group,) = rank_groups(predictions)
+    assert (group.runs, group.plans, group.spearman) == (5, 1, 0.0)
+    means = ranking_of(predictions)
+    assert (means["groups"], means["several_plans"]["groups"]) == (1, 0)
 
 
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 1000))
@@ -134,7 +162,7 @@ def test_the_rule_picks_distinct_rows(points: int, count: int, seed: int) -> Non
 
 
 def test_validate_reports_every_row(tmp_path: Path) -> None:
-    rows = [row(id=str(index), micro_batch=str(2 ** (index % 3)), tp="2") for index in range(5)]
+    rows = [row(id=str(index), micro_batch=str(2**index), tp="2") for index in range(5)]
     path = table(tmp_path, *rows, row(id="bad", heads=""))
     report = json.loads(CliRunner().invoke(app, ["validate", path, "--json"]).stdout)
     assert report["rows"] == report["used"] + len(report["skipped"]) == 6

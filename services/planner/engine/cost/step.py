@@ -92,7 +92,8 @@ def straggling(problem: Problem, layouts: Layouts) -> Floats:
     """Return the factor by which waiting for the slowest of many nodes stretches a step, shape (layouts,)."""
     nodes = np.maximum(layouts.gpus / problem.device.gpus_per_node, 1)
     calibration = problem.device.calibration
-    factor: Floats = calibration.slowdown * (1.0 + calibration.straggler * np.log2(nodes))
+    slowdown = calibration.slowdown * calibration.aging(problem.operand_bits, experts=problem.architecture.is_moe)
+    factor: Floats = slowdown * (1.0 + calibration.straggler * np.log2(nodes))
     return factor
 
 
