@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A training run that was measured: seconds per iteration, and peak bytes per GPU where known."""
+    """A training run that was measured: seconds per iteration, peak bytes per GPU where known, its release's age."""
 
     model: ModelSpec
     workload: Workload

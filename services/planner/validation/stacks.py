@@ -14,7 +14,7 @@ class Stack:
 
     `name` selects the calibration. `flash`: fused attention kernels. `overlaps`: hides data-parallel and pipeline
     traffic by default; `tensor_overlap`: user-buffer overlap of tensor-parallel traffic under sequence parallelism.
-    `gradient_precision`: in which gradients are reduced and accumulated.
+    `gradient_precision`: in which gradients are reduced and accumulated. `age_months`: how far the release is behind.
     """
 
     name: str
