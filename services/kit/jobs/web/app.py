@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from kit import db, migrate
 from kit.gate import DATABASE_AWAY, GateMiddleware, database_away
 from kit.jobs.web.dependencies import JobServiceState
+from kit.jobs.web.following import Following
 from kit.jobs.web.listener import JobListener
 from kit.jobs.web.metrics import job_metrics
 from kit.problems import render
@@ -42,11 +43,13 @@ def create_job_app(
 ) -> FastAPI:
     """The application of ``service``; it is answered without a key only on loopback in the development profile."""
     url = settings.database_url.get_secret_value()
+    engine, listener = db.make_async_engine(url, settings.database_pool_size), JobListener(url)
     state = JobServiceState(
         settings=settings,
-        engine=db.make_async_engine(url, settings.database_pool_size),
+        engine=engine,
         redis=make_async_redis(settings),
-        listener=JobListener(url),
+        listener=listener,
+        following=Following(engine, listener),
     )
 
     @asynccontextmanager

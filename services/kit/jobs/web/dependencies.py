@@ -14,6 +14,7 @@ from kit.db import async_transaction
 if TYPE_CHECKING:
     import redis.asyncio as redis
 
+    from kit.jobs.web.following import Following
     from kit.jobs.web.listener import JobListener
     from kit.settings import JobSettings
 
@@ -26,6 +27,7 @@ class JobServiceState:
     engine: AsyncEngine
     redis: redis.Redis
     listener: JobListener
+    following: Following
 
 
 def state_of(request: Request) -> JobServiceState:

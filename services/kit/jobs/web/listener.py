@@ -30,6 +30,8 @@ class JobListener:
         self._conninfo = database_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
+        self.notifications = 0
+        """How many came so far, of any job: what was read at a count holds all that they told of."""
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -70,10 +72,12 @@ class JobListener:
             await connection.execute(f"LISTEN {EVENTS_CHANNEL}")
             self._wake_all()
             async for notification in connection.notifies():
+                self.notifications += 1
                 for changed in self._waiting.get(UUID(notification.payload), ()):
                     changed.set()
 
     def _wake_all(self) -> None:
+        self.notifications += 1
         for events in self._waiting.values():
             for changed in events:
                 changed.set()

@@ -14,11 +14,12 @@ from pydantic import BaseModel, Field
 from kit import audit
 from kit.auth import Principal, actor_of, require
 from kit.db import async_transaction
-from kit.jobs import events, queries, transitions
+from kit.jobs import queries, transitions
 from kit.jobs.models import Job
 from kit.jobs.queries import JobFilter
 from kit.jobs.states import JobStatus
 from kit.jobs.web.dependencies import JobServiceState, SessionDependency, state_of
+from kit.jobs.web.following import POLL_SECONDS, wait
 from kit.jobs.web.views import JobList, JobView, entity_tag, job_fields
 from kit.problems import FieldError, invalid_request
 from kit.web.app import problem_response
@@ -32,8 +33,6 @@ Views = Callable[["Session", Sequence[Job]], list[Any]]
 """Renders jobs as the service's own view, with one query for what all of them answer."""
 
 _MAX_WAIT_SECONDS = 60
-_POLL_SECONDS = 5.0
-"""How long a lost notification can go unnoticed."""
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: problem_response("There is no such job, or it is not yours")}
 _NOT_CHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has not changed since `If-None-Match`"}}
 
@@ -102,7 +101,7 @@ def job_router(*, service: str, prefix: str, noun: str, scope: str, view: type[J
         last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1, description="The last event seen.")] = 0,
         job: Job = owned,
     ) -> AsyncIterator[ServerSentEvent]:
-        async for event in _follow(state_of(request), job.id, last_event_id):
+        async for event in state_of(request).following.follow(job.id, last_event_id):
             yield event
 
     @router.post("/{job_id}/cancel", status_code=202, responses={**_NOT_FOUND, 409: problem_response("It has ended")})
@@ -167,30 +166,4 @@ async def _until_ended(state: JobServiceState, job: Job, wait_seconds: float) ->
             left_seconds = deadline - asyncio.get_running_loop().time()
             if JobStatus(job.status).is_terminal or left_seconds <= 0:
                 return job
-            await _wait(changed, min(left_seconds, _POLL_SECONDS))
-
-
-async def _wait(changed: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await changed.wait()
-    except TimeoutError:
-        return
-
-
-async def _follow(state: JobServiceState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
-    """The job's events after number ``after``, as they happen, until the one that ends it."""
-    with state.listener.subscribe(job_id) as changed:
-        while True:
-            changed.clear()
-            async with async_transaction(state.engine) as session:
-                job = await session.get_one(Job, job_id)
-                batch = await session.run_sync(events.read, job_id, after)
-            for event in batch:
-                after = event.seq
-                data = {"job_id": str(job_id), "at": event.created_at.isoformat(), **event.data}
-                yield ServerSentEvent(data=data, event=event.type, id=str(event.seq))
-            if JobStatus(job.status).is_terminal and after >= job.event_seq:
-                return
-            if not batch:
-                await _wait(changed, _POLL_SECONDS)
+            await wait(changed, min(left_seconds, POLL_SECONDS))
