@@ -48,6 +48,7 @@ class Session:
         self._result_bytes = result_bytes
         self._tools = ToolBroker.none()
         self._cell_ended: asyncio.Future[int] | None = None
+        self._closing: asyncio.Task[None] | None = None
         assert jail.calls is not None  # noqa: S101 - every session's jail is given one
         self._connection = Connection(jail.calls)
         self._deadline = time.monotonic() + lifetime.total_seconds
@@ -100,7 +101,10 @@ class Session:
     async def _close(self, reason: str) -> None:
         self.ended = self.ended or reason
         self._serving.cancel()
-        await self._jail.close()
+        # Its time may be up while it is deleted: a jail is closed once, for all who wait for that.
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._jail.close())
+        await asyncio.shield(self._closing)
 
     async def _serve(self) -> None:
         """Answer the interpreter's tool calls, with the tools of the cell that runs, and note the ends of cells."""
@@ -268,9 +272,9 @@ class Sessions:
         """End one and forget it."""
         self._open.pop(session.id, None)
         timer = self._timers.pop(session.id, None)
-        await session.end(reason)
         if timer is not None and timer is not asyncio.current_task():
             timer.cancel()
+        await session.end(reason)
 
     async def close(self) -> None:
         """End all."""

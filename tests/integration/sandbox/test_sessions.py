@@ -262,3 +262,19 @@ def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         pause.wait(0.02)
+
+
+def test_sessions_may_be_deleted_just_as_their_time_is_up(sandbox: Service) -> None:
+    def delete_at(opened: Opened, seconds: float) -> int:
+        time.sleep(max(0.0, opened_at[opened.id] + seconds - time.monotonic()))
+        return sandbox.client.delete(f"/sessions/{opened.id}").status_code
+
+    opened_at = {}
+    sessions = []
+    for _ in range(24):
+        sessions.append(Opened(sandbox, total_seconds=1))
+        opened_at[sessions[-1].id] = time.monotonic()
+    moments = [0.97 + 0.04 * number / len(sessions) for number in range(len(sessions))]
+    with ThreadPoolExecutor(len(sessions)) as threads:
+        answers = list(threads.map(delete_at, sessions, moments))
+    assert set(answers) <= {204, 404}
