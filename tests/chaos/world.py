@@ -7,13 +7,10 @@ import re
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tests.support.llm_server import llm_server, node_of, program, says
-
-if TYPE_CHECKING:
-    from tests.support.scripted_http import Answer, Asked, ScriptedServer
+from tests.support.scripted_http import Answer, Asked, ScriptedServer
 
 _TASK = re.compile(r"task number (\S+) of kind (\w+)")
 # Writes until the file systems of its jail are full, and must then still be able to answer.
@@ -72,24 +69,11 @@ class Receiver:
         self.refused: set[str] = set()
         self._seen: set[str] = set()
         self._lock = threading.Lock()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(receiver._take(str(body["data"]["id"])))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """The counts are the log."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._server = ScriptedServer(lambda asked: Answer(self._take(str(asked.body["data"]["id"])), b""))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/hook"
+        return f"{self._server.url}/hook"
 
     def _take(self, job_id: str) -> int:
         with self._lock:
@@ -102,10 +86,8 @@ class Receiver:
             return 204
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.__exit__()

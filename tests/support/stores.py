@@ -123,25 +123,21 @@ def session_stores(pytestconfig: pytest.Config) -> SessionStores:
 @pytest.fixture(scope="session")
 def database_url(session_stores: SessionStores, worker_number: int) -> Iterator[str]:
     """A migrated database of this worker's own, shared by its tests."""
-    name = f"{session_stores.prefix}_{worker_number}"
-    with _one_at_a_time(session_stores.folder):
-        session_stores.execute(
-            "CREATE DATABASE {name} TEMPLATE {template}", name=name, template=session_stores.template
-        )
-    yield session_stores.url_of(name)
-    session_stores.drop(name)
+    yield from _migrated(session_stores, f"{session_stores.prefix}_{worker_number}")
 
 
 @pytest.fixture(scope="session")
 def stack_database_url(session_stores: SessionStores, worker_number: int) -> Iterator[str]:
     """A migrated database for whole stacks, whose relay and workers would take other tests' jobs."""
-    name = f"{session_stores.prefix}_{worker_number}_stack"
-    with _one_at_a_time(session_stores.folder):
-        session_stores.execute(
-            "CREATE DATABASE {name} TEMPLATE {template}", name=name, template=session_stores.template
-        )
-    yield session_stores.url_of(name)
-    session_stores.drop(name)
+    yield from _migrated(session_stores, f"{session_stores.prefix}_{worker_number}_stack")
+
+
+def _migrated(stores: SessionStores, name: str) -> Iterator[str]:
+    """A migrated database of this name, dropped in the end."""
+    with _one_at_a_time(stores.folder):
+        stores.execute("CREATE DATABASE {name} TEMPLATE {template}", name=name, template=stores.template)
+    yield stores.url_of(name)
+    stores.drop(name)
 
 
 @pytest.fixture(scope="session")

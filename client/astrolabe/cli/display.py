@@ -58,6 +58,8 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         progress = progress_of(event)
+        if progress and progress.unit == "nodes" and self._nodes:
+            return  # each node has a line of its own
         text = describe(progress) if progress else describe_event(event, nodes=self._nodes)
         if text and not (progress and self._is_too_soon(progress)):
             self._console.print(Text(text))
