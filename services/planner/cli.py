@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -14,13 +14,12 @@ from rich.console import Console
 from kit.problems import FieldError, field_error
 from planner.engine import InvalidRequest
 from planner.progress_bar import progress_bar
+from planner.refusal import refuse
 from planner.schemas import EstimateRequest, Estimates, PlanRequest
 from planner.tables import estimate_tables, plan_tables, term_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-BAD_INPUT = 2
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Find and price ways to train a model.")
 _Request = TypeVar("_Request", bound=BaseModel)
@@ -68,16 +67,16 @@ def _read(source: str, kind: type[_Request]) -> _Request:
     try:
         body = json.loads(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8"))
     except OSError as error:
-        _refuse(f"{source}: {error.strerror}")
+        refuse(f"{source}: {error.strerror}")
     except UnicodeDecodeError:
-        _refuse(f"{source}: is not UTF-8 text")
+        refuse(f"{source}: is not UTF-8 text")
     except json.JSONDecodeError as error:
-        _refuse(f"{source}: line {error.lineno}, column {error.colno}: {error.msg}")
+        refuse(f"{source}: line {error.lineno}, column {error.colno}: {error.msg}")
     try:
         return kind.model_validate(body)
     except ValidationError as error:
         wrong = [field_error({**item, "loc": ("body", *item["loc"])}, body) for item in error.errors(include_url=False)]
-        _refuse("; ".join(_described(one) for one in wrong))
+        refuse("; ".join(_described(one) for one in wrong))
 
 
 def _described(wrong: FieldError) -> str:
@@ -89,9 +88,4 @@ def _answered(run: Callable[[], _Answer]) -> _Answer:
     try:
         return run()
     except InvalidRequest as error:
-        _refuse(str(error))
-
-
-def _refuse(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(BAD_INPUT)
+        refuse(str(error))

@@ -12,10 +12,11 @@ from planner.calibration.defaults import fit_defaults, fitted_path, measurements
 from planner.calibration.effects import Hierarchy
 from planner.calibration.profile import ProfileError, fragment, load_torch, measure
 from planner.catalog import UnknownNameError, find_gpu
-from planner.validation.crossval import Leave, cross_validate
-from planner.validation.report import memory_of, report_of
+from planner.refusal import refuse
+from planner.validation.crossval import Leave, cross_validate, fold_of
+from planner.validation.report import Reading, memory_of, report_of
+from planner.validation.rows import RowsError
 
-_BAD_INPUT = 2
 _Rows = Annotated[
     Path | None, typer.Argument(metavar="[ROWS.csv]", help="Measured runs; by default those the project carries.")
 ]
@@ -26,7 +27,7 @@ def calibrate(
     write: Annotated[bool, typer.Option("--write", help="Replace the catalogue's factors by the fitted ones.")] = False,
 ) -> None:
     """Fit the default calibrations; print the factors, or write them into the catalogue."""
-    text = fit_defaults(read_measurements(rows or measurements_path()))
+    text = fit_defaults(_usable(rows))
     if write:
         fitted_path().write_text(text, encoding="utf-8")
     else:
@@ -39,7 +40,9 @@ def crossvalidate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Predict every run from a fit that never saw its source, or its model x GPU x source group."""
-    reading = read_measurements(rows or measurements_path())
+    reading = _usable(rows)
+    if len({fold_of(one, leave) for one in reading.priced}) == 1:
+        refuse(f"every run is of one {leave}, none is left to fit on; add runs of another, or change --leave")
     predictions = cross_validate(Hierarchy.of(reading.priced), leave)
     report = report_of(reading, predictions, memory_of([]))
     if as_json:
@@ -49,6 +52,18 @@ def crossvalidate(
     for kind in ("family", "gpu", "source"):
         for name, errors in report["by"][kind].items():
             typer.echo(f"{kind:7} {name:45} {errors['rows']:4}  {errors['mape']:6.1%}  bias {errors['bias']:+6.1%}")
+
+
+def _usable(rows: Path | None) -> Reading:
+    """Return the runs of the file; refuses one that holds none a fit can use."""
+    try:
+        reading = read_measurements(rows or measurements_path())
+    except RowsError as error:
+        refuse(str(error))
+    if not reading.priced:
+        reasons = [f"{one['id']}: {one['reason']}" for one in reading.skipped[:3]]
+        refuse("; ".join([f"{rows}: holds no tier A run that can be fitted on", *reasons]))
+    return reading
 
 
 def profile(
@@ -61,7 +76,6 @@ def profile(
         found = find_gpu(gpu)
         samples = measure(load_torch(), device, scale=scale)
     except (ProfileError, UnknownNameError, RuntimeError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(_BAD_INPUT) from error
+        refuse(str(error))
     peak = found.tflops.get("bf16", found.tflops["fp16"]) * 1e12
     typer.echo(fragment(samples, name=found.generation, peak_flops=peak, memory_rate=found.memory_gbps * 1e9), nl=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from planner.validation.report import Reading
 
-FIT_TIERS = ("A",)
+FIT_TIERS = ("A", "")
 _WORTH_WRITING = 0.01
 _HEADER = """\
 # Factors on the bases of calibrations.toml, fitted by `python -m planner calibrate --write` on {rows} measured runs
@@ -36,7 +36,7 @@ def fitted_path() -> Path:
 
 
 def read_measurements(path: Path) -> Reading:
-    """Return the rows of the tiers a fit uses."""
+    """Return the rows of the tiers a fit uses, and those that state none; RowsError when the file is no table."""
     return read_cases([row for row in read_rows(path) if row.text("tier") in FIT_TIERS])
 
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from planner.engine import Estimate, HomogeneousCluster, ModelSpec, Strategy, Workload
     from planner.engine.problem import Problem
 
+SHORTEST_SECONDS, LONGEST_SECONDS = 1e-6, 1e6
+"""What an iteration may be said to take."""
+MOST_BYTES = 1e13
+"""What a GPU may be said to hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from planner.calibration.runs import LONGEST_SECONDS, MOST_BYTES, SHORTEST_SECONDS
 from planner.engine import HomogeneousCluster, ModelSpec, Strategy, Workload
 from planner.engine.inputs.base import Input, Name
 from planner.engine.inputs.cluster import Stack
@@ -24,9 +25,11 @@ class MeasuredRun(Input):
     workload: Workload
     cluster: HomogeneousCluster
     strategy: Strategy
-    iteration_seconds: float = Field(ge=1e-6, le=1e6, description="Measured time of one optimizer step, warmed up.")
+    iteration_seconds: float = Field(
+        ge=SHORTEST_SECONDS, le=LONGEST_SECONDS, description="Measured time of one optimizer step, warmed up."
+    )
     peak_bytes: float | None = Field(
-        default=None, gt=0, le=1e13, description="Measured peak memory of the fullest GPU, if known."
+        default=None, gt=0, le=MOST_BYTES, description="Measured peak memory of the fullest GPU, if known."
     )
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from planner.calibration.defaults import measurements_path
+from planner.refusal import refuse
 from planner.validation.holdout import calibrated
 from planner.validation.metrics import Prediction
 from planner.validation.page import write_page
 from planner.validation.report import memory_of, read_cases, report_of
 from planner.validation.rows import RowsError, read_rows
 
-_BAD_INPUT = 2
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 _Rows = Annotated[Path, typer.Argument(metavar="ROWS.csv", help="Table with the columns of measured_throughput.csv.")]
 _Calibrate = Annotated[
     int, typer.Option("--calibrate", min=0, max=50, help="Fit on K rows of each source, GPU and precision first.")
@@ -29,9 +33,8 @@ def validate(rows: _Rows, calibrate: _Calibrate = 0, as_json: _Json = False) -> 
     """Predict the iteration time of every row the engine can express, and report the errors."""
     try:
         reading = read_cases(read_rows(rows))
-    except (OSError, UnicodeDecodeError, RowsError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(_BAD_INPUT) from error
+    except RowsError as error:
+        refuse(str(error))
     if calibrate:
         predictions, used = calibrated(reading.priced, calibrate)
         reading.skipped += used
@@ -62,11 +65,18 @@ def tables_of(report: dict[str, Any]) -> list[Table | str]:
     lines.append(f"runs called infeasible by more than a tenth: {len(memory['wrongly_infeasible'])}")
     if ranking["groups"]:
         lines += [_ranking_line("all", ranking), _ranking_line("with several plans", ranking["several_plans"])]
-    reasons: dict[str, int] = {}
-    for one in report["skipped"]:
-        reasons[one["reason"]] = reasons.get(one["reason"], 0) + 1
-    lines += [f"skipped {count}: {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
+    lines += _counted("skipped", report["skipped"], "reason")
+    lines += _counted("warned of", report["warnings"], "warning")
     return lines
+
+
+def _counted(verb: str, notes: Sequence[Mapping[str, str]], key: str) -> list[str]:
+    """Return a line for each text that `notes` have under `key`, the most frequent first."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for note in notes:
+        ids[note[key]].append(note["id"])
+    most = sorted(ids.items(), key=lambda item: -len(item[1]))
+    return [f"{verb} {len(names)}, {names[0]}{', ...' if names[1:] else ''}: {text}" for text, names in most]
 
 
 def _ranking_line(which: str, means: dict[str, Any]) -> str:
@@ -80,4 +90,7 @@ def page(
     folder: Annotated[Path, typer.Option(help="Where cost-model.md and figures/ go.")] = Path("docs"),
 ) -> None:
     """Write docs/cost-model.md and its figures from the measurements the project carries."""
-    write_page(read_rows(measurements_path()), folder)
+    try:
+        write_page(read_rows(measurements_path()), folder)
+    except OSError as error:
+        refuse(f"{error.filename}: {error.strerror}")

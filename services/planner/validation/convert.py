@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from planner.calibration.runs import PricedRun, Run
+from planner.calibration.runs import LONGEST_SECONDS, MOST_BYTES, SHORTEST_SECONDS, PricedRun, Run
 from planner.catalog import UnknownNameError, find_gpu
 from planner.engine import ExplicitModel, HomogeneousCluster, InvalidRequest, Workload
 from planner.validation.rows import InexpressibleError, Row
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Built = TypeVar("_Built")
-_GPUS = {
+_GPUS: dict[tuple[str, float | None], str] = {
     ("V100", 16): "v100-16gb-sxm",
     ("V100", 32): "v100-32gb-sxm",
     ("A100", 40): "a100-40gb-sxm",
@@ -38,6 +38,8 @@ _FULL_TASKS = ("pretrain", "sft", "full finetune", "")
 _BITS_PER_BYTE = 8
 _SLIDING_EVERY = 2
 _SEQUENCE_TOLERANCE = 0.02
+_MEMORY_TOLERANCE = 0.1
+"""Vendors' gigabytes against the driver's gibibytes, and what is kept for error correction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +86,47 @@ class PricedCase(PricedRun):
 
 def case_of(row: Row) -> Case:
     """Return the case of `row`; InexpressibleError when the engine cannot express it."""
-    seconds = row.number("iter_time_s_best")
-    if not seconds or seconds <= 0:
-        raise InexpressibleError("iter_time_s_best: missing, no iteration time to compare with")
+    if row.excess:
+        raise InexpressibleError("the row has more cells than the header; quote cells that hold the delimiter")
+    seconds = _seconds(row)
     if row.text("hetero_json") and "+" in row.text("gpu_type"):
         raise InexpressibleError("hetero_json: an assignment over unlike GPUs is not a strategy of one GPU type")
     if row.text("task") not in _FULL_TASKS:
         raise InexpressibleError(f"task: {row.text('task')!r} trains adapters, the engine prices full training")
-    if "mamba" in row.text("model_name").lower() or row.text("attn_type") == "":
-        raise InexpressibleError("attn_type: not a transformer with attention in every layer")
+    if "mamba" in row.text("model_name").lower():
+        raise InexpressibleError("model_name: a hybrid; the engine prices transformers with attention in every layer")
+    if not row.text("attn_type"):
+        raise InexpressibleError("attn_type: missing, as in models without attention in every layer")
     cluster = _cluster(row)
-    fused = bool(row.text("moe_experts")) and _generation(cluster.gpu) == "blackwell"
+    fused = row.integer("moe_experts", 0) > 0 and _generation(cluster.gpu) == "blackwell"
     stack = stack_of(row.text("framework"), fused_experts=fused)
-    peak = row.number("peak_mem_gb")
     run = Run(
         model=_model(row),
         workload=_workload(row, stack),
         cluster=cluster,
         strategy=_checked("strategy", lambda: strategy_of(row, stack)),
         seconds=seconds,
-        peak_bytes=peak * 1e9 if peak and not _is_two_phase(row) else None,
+        peak_bytes=None if _is_two_phase(row) else _peak_bytes(row),
         stack=stack.name,
         age_months=stack.age_months,
     )
     return Case(row, run)
+
+
+def _seconds(row: Row) -> float:
+    seconds = row.number("iter_time_s_best")
+    if seconds is None:
+        raise InexpressibleError("iter_time_s_best: missing, no iteration time to compare with")
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise InexpressibleError(f"iter_time_s_best: {seconds:g} is no time of an iteration in seconds")
+    return seconds
+
+
+def _peak_bytes(row: Row) -> float | None:
+    peak = row.number("peak_mem_gb")
+    if peak is not None and not 0 < peak * 1e9 <= MOST_BYTES:
+        raise InexpressibleError(f"peak_mem_gb: {peak:g} is no peak of a GPU's memory in GB")
+    return peak and peak * 1e9
 
 
 def _generation(gpu: str) -> str:
@@ -120,14 +139,27 @@ def _generation(gpu: str) -> str:
 def warnings_of(row: Row) -> list[str]:
     """Return the contradictions of a row that do not stop it from being used."""
     seconds, rate = row.number("iter_time_s_best"), row.number("tokens_per_s_per_gpu")
+    gpu, memory = find_gpu(_gpu(row)), row.number("gpu_mem_gb")
     warnings = []
+    if memory and abs(memory / gpu.memory_gib - 1) > _MEMORY_TOLERANCE:
+        warnings.append(f"gpu_mem_gb: {memory:g} of {row.text('gpu_type')} is in no catalogue, taken as {gpu.name}")
     if _is_two_phase(row) and row.text("peak_mem_gb"):
         warnings.append("schedule: ZB-2p holds twice what ZB-H1, priced in its place, does; its peak is not compared")
     if seconds and rate and row.text("global_batch") and row.text("seq_len"):
         implied = row.needed("global_batch") * row.needed("seq_len") / rate / row.needed("num_gpus")
         if abs(implied / seconds - 1) > _SEQUENCE_TOLERANCE:
             warnings.append(f"tokens_per_s_per_gpu implies {implied:.4g} s, iter_time_s_best says {seconds:.4g} s")
+    steps = row.integer("grad_accum", 0)
+    if steps and steps * row.needed("micro_batch") * row.needed("num_gpus") != row.needed("global_batch") * _shards(
+        row
+    ):
+        warnings.append(f"grad_accum: {steps} x micro_batch x dp is not global_batch, which is taken")
     return warnings
+
+
+def _shards(row: Row) -> int:
+    """Return the GPUs that hold one replica of the model."""
+    return row.needed("tp") * row.needed("pp") * row.degree("cp")
 
 
 def _is_two_phase(row: Row) -> bool:
@@ -140,7 +172,7 @@ def _checked(what: str, build: Callable[[], _Built]) -> _Built:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or what
-        raise InexpressibleError(f"{field}: {first['msg']}") from error
+        raise InexpressibleError(f"{field}: {first['msg']}, got {str(first['input'])[:40]}") from error
 
 
 def _model(row: Row) -> ExplicitModel:
@@ -157,8 +189,8 @@ def _model(row: Row) -> ExplicitModel:
         "head_dim": row.integer("head_dim", 0) or max(hidden // heads, 1),
         "ffn_size": row.integer("ffn_hidden", 0) or row.integer("moe_ffn_hidden", 0) or 4 * hidden,
         "vocab_size": row.needed("vocab"),
-        "gated_mlp": row.text("gated_ffn") == "1",
-        "tied_embeddings": row.text("tied_emb") == "1",
+        "gated_mlp": row.flag("gated_ffn") is True,
+        "tied_embeddings": row.flag("tied_emb") is True,
         "sliding_window": window,
         "sliding_layers": layers // _SLIDING_EVERY if window else 0,
         "mtp_layers": row.integer("mtp", 0),
@@ -201,8 +233,6 @@ def _workload(row: Row, stack: Stack) -> Workload:
 
 def _cluster(row: Row) -> HomogeneousCluster:
     """The links a row states override those of the GPU's reference system."""
-    kind, memory = row.text("gpu_type"), row.number("gpu_mem_gb")
-    name = _GPUS.get((kind, int(memory or 0)), kind.lower())
     node = row.needed("gpus_per_node")
     links: dict[str, float] = {
         "gpus_per_node": node,
@@ -211,7 +241,12 @@ def _cluster(row: Row) -> HomogeneousCluster:
     rate = network_gbps(row.text("inter_link"), node)
     if rate:
         links["scale_out_gbps"] = rate
-    return _checked("cluster", lambda: HomogeneousCluster(gpu=name, count=row.needed("num_gpus"), links=links))
+    return _checked("cluster", lambda: HomogeneousCluster(gpu=_gpu(row), count=row.needed("num_gpus"), links=links))
+
+
+def _gpu(row: Row) -> str:
+    kind = row.text("gpu_type")
+    return _GPUS.get((kind, row.number("gpu_mem_gb")), kind.lower())
 
 
 def network_gbps(text: str, gpus_per_node: int) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,14 @@ def read_cases(rows: Sequence[Row]) -> Reading:
     for row in rows:
         try:
             priced = PricedCase(case_of(row))
-            reading.priced.append(priced)
-            texts = warnings_of(row) + ([priced.assumed] if priced.assumed else [])
-            reading.warnings += [{"id": row.id, "warning": text} for text in texts]
+            texts = [*warnings_of(row), *filter(None, [priced.assumed])]
         except InexpressibleError as error:
             reading.skipped.append({"id": row.id, "reason": str(error)})
+            continue
+        reading.priced.append(priced)
+        reading.warnings += [{"id": row.id, "warning": text} for text in texts]
+    repeated = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
+    reading.warnings += [{"id": name, "warning": "id: stands more than once"} for name in repeated]
     return reading
 
 
@@ -73,7 +77,7 @@ def report_of(reading: Reading, predictions: Sequence[Prediction], memory: dict[
 
 def family_of(case: Case) -> str:
     """Return the parallelism family and whether the model has experts."""
-    kind = "moe" if case.row.text("moe_experts") else "dense"
+    kind = "moe" if case.row.integer("moe_experts", 0) else "dense"
     return f"{case.row.text('family')} {kind}"
 
 

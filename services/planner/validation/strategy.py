@@ -39,10 +39,10 @@ def _degrees(row: Row) -> dict[str, int]:
     degrees = {
         "tensor_parallel": row.needed("tp"),
         "pipeline_parallel": pipeline,
-        "virtual_pipeline": row.integer("vpp", 1) if pipeline > 1 else 1,
-        "context_parallel": row.integer("cp", 1),
-        "expert_parallel": row.integer("ep", 1) or 1,
-        "expert_tensor_parallel": row.integer("etp", 1) or 1,
+        "virtual_pipeline": row.degree("vpp") if pipeline > 1 else 1,
+        "context_parallel": row.degree("cp"),
+        "expert_parallel": row.degree("ep"),
+        "expert_tensor_parallel": row.degree("etp"),
     }
     gpus = row.needed("num_gpus")
     model = degrees["tensor_parallel"] * pipeline * degrees["context_parallel"]
@@ -57,7 +57,7 @@ def _degrees(row: Row) -> dict[str, int]:
 
 def _sharding(row: Row, ranks: int) -> str:
     """FSDP groups narrower than the data-parallel ranks shard within the node and replicate across."""
-    stage = row.text("zero_stage")[:1] or ("1" if row.text("dist_opt") == "1" else "0")
+    stage = row.text("zero_stage")[:1] or ("1" if row.flag("dist_opt") else "0")
     if stage not in _SHARDINGS:
         raise InexpressibleError(f"zero_stage: {row.text('zero_stage')!r} is no ZeRO stage")
     if ranks == 1:
@@ -68,8 +68,8 @@ def _sharding(row: Row, ranks: int) -> str:
 
 
 def _sequence_parallel(row: Row, stack: Stack) -> bool:
-    stated = row.text("sequence_parallel")
-    return stated in {"1", "True"} if stated else stack.overlaps
+    stated = row.flag("sequence_parallel")
+    return stack.overlaps if stated is None else stated
 
 
 def _tensor_overlap(row: Row, stack: Stack) -> bool:

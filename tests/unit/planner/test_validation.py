@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.planner.validation_rows import row
+from tests.unit.planner.validation_rows import row, write_table
 from typer.testing import CliRunner
 
 from planner.__main__ import app
@@ -19,17 +19,12 @@ from planner.validation.convert import PricedCase, case_of, network_gbps, warnin
 from planner.validation.holdout import medoids
 from planner.validation.metrics import Prediction, errors_of, rank_groups, spearman
 from planner.validation.report import ranking_of
-from planner.validation.rows import REQUIRED, InexpressibleError, Row, read_rows
+from planner.validation.rows import InexpressibleError, Row, read_rows
 from planner.validation.stacks import stack_of
 
 
 def table(folder: Path, *rows: Row) -> str:
-    path = folder / "rows.csv"
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, REQUIRED)
-        writer.writeheader()
-        writer.writerows(dict(one.fields) for one in rows)
-    return str(path)
+    return write_table(folder / "rows.csv", *rows)
 
 
 def test_a_row_becomes_the_question_it_describes() -> None:

@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from planner.validation.rows import REQUIRED, Row
+import csv
+from typing import TYPE_CHECKING
+
+from planner.validation.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 LLAMA = {
     "id": "a-run",
@@ -41,4 +48,16 @@ LLAMA = {
 
 
 def row(**changes: str) -> Row:
-    return Row(dict.fromkeys(REQUIRED, "") | LLAMA | changes)
+    return Row(LLAMA | changes)
+
+
+def write_table(
+    path: Path, *rows: Row, columns: Iterable[str] = (), delimiter: str = ",", encoding: str = "utf-8"
+) -> str:
+    """Write `rows` as CSV under `columns`, by default all that any row has; return the path as text."""
+    names = list(columns) or list(dict.fromkeys(name for one in rows for name in one.fields)) or list(LLAMA)
+    with path.open("w", encoding=encoding, newline="") as stream:
+        writer = csv.DictWriter(stream, names, extrasaction="ignore", delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(dict(one.fields) for one in rows)
+    return str(path)
