@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kit import batches, retention
 from kit.db import make_engine, transaction
-from kit.jobs import transitions
+from kit.jobs import tallies, transitions
 from kit.jobs.outbox import OUTBOX_CHANNEL, ring, ring_again, take, unanswered, waiting_services
 from kit.log import get_logger
 from kit.queue import make_celery, task_name
@@ -38,6 +38,7 @@ _REFILL_BELOW = 32
 """Messages in the broker from which on a service's queue is filled up: to choose the next jobs costs the same for many
 as for one."""
 _BACKLOG_SECONDS = 0.05
+_FOLD_EVERY_SECONDS = 5.0
 _BROKER_EPOCH_KEY = "astrolabe:broker-epoch"
 _AWAY = (SQLAlchemyError, OperationalError, redis.RedisError, OSError)
 
@@ -55,6 +56,7 @@ class Relay:
     epoch: str | None = None
     next_round: float = 0.0
     next_lost_check: float = 0.0
+    next_folding: float = 0.0
     pruning: Iterator[tuple[str, int]] | None = None
     next_pruning: float = 0.0
     backlog: list[str] = field(default_factory=list)
@@ -99,13 +101,14 @@ class Relay:
         self.ring_doorbells()
 
     def keep_house(self) -> None:
-        """What need not follow every doorbell: notice a forgetful broker, return lost jobs, cancel batches, prune."""
+        """What need not follow every doorbell: a forgetful broker, lost jobs, cancelled batches, sums, pruning."""
         self._check_broker()
         with transaction(self.engine) as session:
             if returned := transitions.reap(session):
                 logger.warning("jobs returned, their lease ran out", jobs=returned)
             cancelling = batches.cancel_some(session) > 0
         self._ring_for_lost_messages()
+        self._fold_tallies()
         self._prune_some()
         seconds = _BACKLOG_SECONDS if cancelling else self.settings.relay_interval_seconds
         self.next_round = time.monotonic() + seconds
@@ -182,6 +185,16 @@ class Relay:
         """The jobs whose messages wait in the broker; a message is sent under its job's id."""
         messages = cast("list[str]", self.broker.lrange(task_name(service), 0, -1))
         return frozenset(json.loads(message)["headers"]["id"] for message in messages)
+
+    def _fold_tallies(self) -> None:
+        """Bring the totals up to date from time to time; all at once, for what waits makes scrapes slower."""
+        if time.monotonic() < self.next_folding:
+            return
+        self.next_folding = time.monotonic() + _FOLD_EVERY_SECONDS
+        folded = 1
+        while folded:
+            with transaction(self.engine) as session:
+                folded = tallies.fold(session)
 
     def _prune_some(self) -> None:
         """One chunk of a pass over what is too old: doorbells do not wait for the whole."""

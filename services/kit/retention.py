@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import CursorResult, delete, exists, func, select, update
 from sqlalchemy.orm import aliased
 
-from kit import totals
 from kit.audit import AuditEntry
 from kit.db import transaction
 from kit.jobs.models import Batch, Job, JobEvent
 from kit.jobs.states import ACTIVE
-from kit.jobs.tallies import count_ended
+from kit.jobs.tallies import fold_these
 from kit.webhooks.models import WebhookDelivery
 
 if TYPE_CHECKING:
@@ -52,17 +52,21 @@ class Cutoff:
 Step = Callable[["Session", Cutoff], int]
 """Removes at most ``CHUNK`` rows; returns how many."""
 
+SERVICES_STEPS = "astrolabe.retention"
+"""The entry points by which services name a ``Step`` of their own: for what outlives the jobs that it was made for."""
+
 
 def pass_over(engine: Engine, keep: RetentionSettings, now: float | None = None) -> Iterator[tuple[str, int]]:
     """Remove what is older than ``keep`` says at ``now`` (Unix seconds); after each chunk, yields what and how many."""
     now = time.time() if now is None else now
-    steps: tuple[tuple[str, int, Step], ...] = (
+    steps: tuple[tuple[str, float, Step], ...] = (
         ("idempotency keys", keep.keep_idempotency_keys_days, _forget_job_keys),
         ("idempotency keys", keep.keep_idempotency_keys_days, _forget_batch_keys),
         ("deliveries", keep.keep_deliveries_days, _remove_deliveries),
         ("events", keep.keep_events_days, _remove_events),
         ("jobs", keep.keep_jobs_days, _remove_jobs),
         ("batches", keep.keep_jobs_days, _remove_batches),
+        *((entry.name, keep.keep_jobs_days, entry.load()) for entry in entry_points(group=SERVICES_STEPS)),
         ("audit entries", keep.keep_audit_days, _remove_audit),
     )
     for what, days, step in steps:
@@ -129,7 +133,7 @@ def _remove_jobs(session: Session, cutoff: Cutoff) -> int:
         .with_for_update(of=Job, skip_locked=True)
     )
     doomed = session.scalars(old).all()
-    totals.add(session, count_ended(session, Job.id.in_(doomed)))
+    fold_these(session, doomed)
     session.execute(delete(Job).where(Job.id.in_(doomed)))
     return len(doomed)
 

@@ -17,7 +17,7 @@ class Search(Base):
     """The result of a search under the fingerprint of its canonical request: computed once, read by many plans."""
 
     __tablename__ = "searches"
-    __table_args__ = ({"schema": "planner"},)
+    __table_args__ = (Index("ix_searches_created_at", "created_at"), {"schema": "planner"})
 
     key: Mapped[str] = mapped_column(primary_key=True)
     result: Mapped[dict[str, Any]] = mapped_column(JSONB)

@@ -40,13 +40,14 @@ def result(session: Session, key: str) -> dict[str, Any] | None:
 
 
 def has_result(session: Session, key: str) -> bool:
-    """Whether the search was ever finished."""
-    return session.scalar(select(Search.key).where(Search.key == key)) is not None
+    """Whether the search was ever finished, and its result is kept until the transaction's end."""
+    return bool(with_result(session, [key]))
 
 
 def with_result(session: Session, keys: Collection[str]) -> Collection[str]:
-    """Those of the searches that were ever finished."""
-    return frozenset(session.scalars(select(Search.key).where(Search.key.in_(keys))))
+    """Those of the searches that were ever finished, whose results are kept until the transaction's end."""
+    query = select(Search.key).where(Search.key.in_(keys)).with_for_update(read=True, key_share=True)
+    return frozenset(session.scalars(query))
 
 
 def save_result(session: Session, key: str, document: Mapping[str, Any]) -> None:

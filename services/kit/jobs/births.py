@@ -58,6 +58,8 @@ WITH line AS (
     INSERT INTO kit.job_events (job_id, seq, type, data)
     SELECT id, 2, 'job.succeeded', jsonb_build_object('status', status, 'cached', true)
     FROM born WHERE status = 'succeeded'
+), counted AS (
+    INSERT INTO kit.endings (job_id) SELECT id FROM born WHERE status = 'succeeded'
 ), rung AS (
     INSERT INTO kit.outbox (job_id) SELECT id FROM born WHERE status = 'queued' AND leader_id IS NULL
 )

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 EVENTS_CHANNEL = "astrolabe_job_events"
 _JOBS = cast("Table", Job.__table__)
 """For the one UPDATE of every change: as a statement on the class it takes the ORM longer than Postgres."""
+_ENDS = frozenset(f"job.{state}" for state in TERMINAL)
 _LOG = text("""
 WITH logged AS (
     INSERT INTO kit.job_events (job_id, seq, type, key, data)
     SELECT job_id, seq, :event, :key, CAST(:data AS jsonb)
     FROM unnest(CAST(:jobs AS uuid[]), CAST(:numbers AS integer[])) AS numbered (job_id, seq)
     RETURNING job_id
+), counted AS (
+    INSERT INTO kit.endings (job_id) SELECT job_id FROM logged WHERE :is_end
 )
 SELECT count(pg_notify(:channel, CAST(job_id AS text))) FROM logged
 """)
@@ -84,12 +87,16 @@ def log(
     data: Mapping[str, Any],
     key: str | None = None,
 ) -> None:
-    """Append ``event`` to each job's log under the number its row was given, and wake the listeners at commit."""
+    """Append ``event`` to each job's log under the number its row was given, and wake the listeners at commit.
+
+    One that tells of an end is noted for the metrics too.
+    """
     jobs, numbers = [job_id for job_id, _ in numbered], [seq for _, seq in numbered]
     logged = {
         "jobs": jobs,
         "numbers": numbers,
         "event": event,
+        "is_end": event in _ENDS,
         "key": key,
         "data": json.dumps(data, ensure_ascii=False),
     }

@@ -10,13 +10,16 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Column,
     ColumnElement,
     DateTime,
     ForeignKey,
     Identity,
     Index,
     SmallInteger,
+    Table,
     Text,
+    Uuid,
     func,
     literal_column,
     text,
@@ -144,6 +147,7 @@ class Job(Base):
         ),
         Index("ix_jobs_owner_id", "service", "owner", "id"),
         Index("ix_jobs_leader_id", "leader_id", postgresql_where=text("leader_id IS NOT NULL")),
+        Index("ix_jobs_active_followers", "service", postgresql_where=text(f"leader_id IS NOT NULL AND {_ACTIVE_SQL}")),
         Index(
             "ix_jobs_lease_until", "lease_until", postgresql_where=text("leader_id IS NULL AND lease_until IS NOT NULL")
         ),
@@ -159,6 +163,10 @@ def in_states(states: Iterable[JobStatus]) -> ColumnElement[bool]:
     They are spelt out in the statement: a plan made for parameters could not use the partial indexes.
     """
     return Job.status.in_([literal_column(f"'{state}'") for state in sorted(states)])
+
+
+ENDINGS = Table("endings", Base.metadata, Column("job_id", Uuid, nullable=False), schema="kit")
+"""Jobs that have ended and are not in the totals yet (``kit.jobs.tallies``). Each end writes here, so it has no key."""
 
 
 class OutboxMessage(Base):

@@ -15,7 +15,7 @@ from kit.auth import NO_QUOTA, Quota
 from kit.canonical import sha256
 from kit.db import insert_rows
 from kit.jobs.announcement import announce
-from kit.jobs.models import Job, JobEvent, in_states
+from kit.jobs.models import ENDINGS, Job, JobEvent, in_states
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, JobStatus
 from kit.problems import FieldError, Problem
@@ -155,8 +155,10 @@ def _announce(session: Session, job: Job) -> Job:
     insert_rows(session, JobEvent, events)
     if job.status == JobStatus.QUEUED and job.leader_id is None:
         ring(session, [job.id])
-    if job.status == JobStatus.SUCCEEDED and job.webhook_url:
-        announce(session, [job.id])
+    if job.status == JobStatus.SUCCEEDED:
+        session.execute(ENDINGS.insert().values(job_id=job.id))
+        if job.webhook_url:
+            announce(session, [job.id])
     return job
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from kit.db import Base
 
-DELIVERY_STATES = ("pending", "delivered", "failed")
+ENDED_DELIVERIES = ("delivered", "failed")
 
 
 class WebhookSecret(Base):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 
+from kit import totals
+from kit.jobs.models import Job
 from kit.problems import Problem
-from kit.webhooks.models import WebhookDelivery, WebhookSecret
+from kit.webhooks.models import ENDED_DELIVERIES, WebhookDelivery, WebhookSecret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +59,10 @@ def record(session: Session, delivery: WebhookDelivery, response_status: int | N
     else:
         values["next_attempt_at"] = func.now() + _RETRY_AFTER[delivery.attempts - 1]
     same_attempt = (WebhookDelivery.id == delivery.id) & (WebhookDelivery.attempts == delivery.attempts)
-    session.execute(update(WebhookDelivery).where(same_attempt).values(values))
+    recorded = update(WebhookDelivery).where(same_attempt, Job.id == WebhookDelivery.job_id).values(values)
+    row = session.execute(recorded.returning(Job.service, WebhookDelivery.status)).one_or_none()
+    if row is not None and row.status in ENDED_DELIVERIES:
+        totals.add(session, {("deliveries", row.service, row.status): 1})
 
 
 def deliveries(session: Session, job_id: UUID) -> Sequence[WebhookDelivery]:

@@ -15,7 +15,7 @@ def engine(database_url: str) -> Iterator[Engine]:
     with engine.begin() as connection:
         connection.execute(
             text(
-                "TRUNCATE kit.jobs, kit.batches, kit.webhook_secrets, kit.outbox, kit.job_events, kit.api_keys, kit.audit, kit.totals CASCADE"
+                "TRUNCATE kit.jobs, kit.batches, kit.webhook_secrets, kit.outbox, kit.job_events, kit.api_keys, kit.audit, kit.totals, kit.endings CASCADE"
             )
         )
     yield engine

@@ -13,7 +13,7 @@ from kit.db import async_transaction
 from kit.jobs.states import JobStatus
 from kit.jobs.tallies import RUN_SECONDS_LABELS, job_counts
 from kit.log import get_logger
-from kit.webhooks.models import DELIVERY_STATES
+from kit.webhooks.models import ENDED_DELIVERIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,8 +46,10 @@ class _JobTable(Collector):
         expiries = counter("astrolabe_lease_expiries", "Jobs taken from lost workers.", labels=plain)
         yield self._filled(expiries, {"": counts.counted.get(("lease_expiries", ""), 0)})
         yield self._run_seconds()
-        deliveries = gauge("astrolabe_webhook_deliveries", "Webhook deliveries that are kept.", labels=by_state)
-        yield self._filled(deliveries, {state: counts.deliveries.get(state, 0) for state in DELIVERY_STATES})
+        pending = gauge("astrolabe_webhook_deliveries_pending", "Webhook deliveries still to be made.", labels=plain)
+        yield self._filled(pending, {"": counts.pending_deliveries})
+        told = counter("astrolabe_webhook_deliveries", "Webhook deliveries that are over.", labels=by_outcome)
+        yield self._filled(told, {state: counts.counted.get(("deliveries", state), 0) for state in ENDED_DELIVERIES})
         late = gauge("astrolabe_webhook_overdue_seconds", "How long the webhook due longest waits.", labels=plain)
         yield self._filled(late, {"": counts.latest_delivery_seconds})
 
