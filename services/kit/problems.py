@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,35 @@ _SHOWN_VALUE_CHARACTERS = 200
 _REMEDIES = {
     "missing": "add the field",
     "extra_forbidden": "remove the field or correct its name",
-    "json_invalid": "send well-formed JSON",
     "model_attributes_type": "send a JSON object with Content-Type: application/json",
+    "greater_than": "send more than {gt}",
+    "greater_than_equal": "send at least {ge}",
+    "less_than": "send less than {lt}",
+    "less_than_equal": "send at most {le}",
+    "too_short": "send at least {min_length}",
+    "too_long": "send at most {max_length}",
+    "string_too_short": "send at least {min_length} characters",
+    "string_too_long": "send at most {max_length} characters",
+    "string_pattern_mismatch": "send a text that matches {pattern}",
+    "string_type": "send a text",
+    "int_type": "send a whole number",
+    "int_parsing": "send a whole number",
+    "int_from_float": "send a whole number",
+    "float_type": "send a number",
+    "float_parsing": "send a number",
+    "bool_type": "send true or false",
+    "bool_parsing": "send true or false",
+    "list_type": "send an array",
+    "dict_type": "send an object",
+    "model_type": "send an object",
+    "literal_error": "send {expected}",
+    "enum": "send {expected}",
+    "union_tag_invalid": "send {discriminator} as one of {expected_tags}",
+    "union_tag_not_found": "add {discriminator}, which says of what kind it is",
+    "uuid_parsing": "send the id as the service gave it",
+    "url_parsing": "send a whole address, such as https://host/path",
 }
+"""By pydantic's types of errors; what stands in braces is in their context."""
 
 logger = get_logger(__name__)
 
@@ -100,6 +127,13 @@ def render(request: Request, problem: Problem) -> JSONResponse:
     )
 
 
+def _malformed(item: Mapping[str, Any]) -> Problem:
+    """The 400 for a body that is not JSON: no field of it can be named."""
+    message = f"is not well-formed JSON: {item['ctx']['error']} at character {item['loc'][-1]}"
+    error = FieldError(field="body", message=message, remedy="send well-formed JSON")
+    return Problem(400, "bad-request", "Bad request", f"The body {message}.", errors=[error])
+
+
 def field_error(item: Mapping[str, Any], body: Any = None) -> FieldError:
     """Translate one pydantic error: the path as the caller wrote it, the value cut to a readable length."""
     location = list(item["loc"])
@@ -111,8 +145,13 @@ def field_error(item: Mapping[str, Any], body: Any = None) -> FieldError:
         field=".".join(str(part) for part in location) or "body",
         message=str(item["msg"]).removeprefix("Value error, "),
         value=None if item["type"] == "missing" else _shown(item.get("input")),
-        remedy=context.get("remedy") or _REMEDIES.get(item["type"]),
+        remedy=context.get("remedy") or _remedy(item["type"], context),
     )
+
+
+def _remedy(kind: str, context: Mapping[str, Any]) -> str | None:
+    template = _REMEDIES.get(kind)
+    return template and template.format_map(context)
 
 
 def _path_in(body: Any, location: Sequence[int | str], *, missing: bool) -> list[int | str]:
@@ -124,6 +163,8 @@ def _path_in(body: Any, location: Sequence[int | str], *, missing: bool) -> list
     for position, part in enumerate(location):
         if isinstance(body, dict) and part not in body and not (missing and position == len(location) - 1):
             continue
+        if path and not isinstance(body, dict | list):
+            break
         path.append(part)
         if isinstance(body, dict):
             body = body.get(part)
@@ -136,9 +177,16 @@ def _shown(value: Any) -> Any:
     """The value as the caller will recognise it: scalars as they are, anything long cut."""
     if value is None or isinstance(value, bool | int | float):
         return value if value is None or value == value else str(value)  # noqa: PLR0124 - NaN is not JSON
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= _SHOWN_VALUE_CHARACTERS else text[:_SHOWN_VALUE_CHARACTERS] + "…"
+
+
+_UNROUTED = {
+    404: "There is no {0.url.path}; GET /openapi.json lists what there is.",
+    405: "{0.url.path} does not take {0.method}; the header Allow says what it takes.",
+}
+"""What the router says in one word."""
 
 
 def install(app: FastAPI) -> None:
@@ -150,14 +198,18 @@ def install(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        errors = [field_error(item, error.body) for item in error.errors()]
-        return render(request, invalid_request(errors))
+        found = error.errors()
+        if found[0]["type"] == "json_invalid":
+            return render(request, _malformed(found[0]))
+        return render(request, invalid_request([field_error(item, error.body) for item in found]))
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
         phrase = HTTPStatus(error.status_code).phrase
         slug = phrase.lower().replace(" ", "-")
-        problem = Problem(error.status_code, slug, phrase, str(error.detail), headers=error.headers)
+        unrouted = error.detail == phrase and error.status_code in _UNROUTED
+        detail = _UNROUTED[error.status_code].format(request) if unrouted else str(error.detail)
+        problem = Problem(error.status_code, slug, phrase, detail, headers=error.headers)
         return render(request, problem)
 
     app.add_exception_handler(Problem, on_problem)

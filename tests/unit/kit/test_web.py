@@ -27,9 +27,15 @@ class Card(BaseModel, extra="forbid"):
     number: str
 
 
+class Note(BaseModel, extra="forbid"):
+    kind: Literal["note"]
+    note: Annotated[str, Field(max_length=3)]
+    """Named as its member of the union is."""
+
+
 class Order(BaseModel, extra="forbid"):
     count: Annotated[int, Field(gt=0)]
-    payments: list[Annotated[Cash | Card, Field(discriminator="kind")]] = []
+    payments: list[Annotated[Cash | Card | Note, Field(discriminator="kind")]] = []
     name: str = ""
     extras: dict[str, Any] = {}
 
@@ -108,6 +114,41 @@ async def test_a_wrong_field_is_named(
 
 
 @pytest.mark.parametrize(
+    ("body", "field", "remedy"),
+    [
+        ({"count": 0}, "count", "send more than 0"),
+        ({"count": "x"}, "count", "send a whole number"),
+        ({"count": 1.5}, "count", "send a whole number"),
+        ({"count": 1, "name": 7}, "name", "send a text"),
+        ({"count": 1, "payments": {}}, "payments", "send an array"),
+        ({"count": 1, "payments": [{"kind": "gold"}]}, "payments.0", "send 'kind' as one of 'cash', 'card', 'note'"),
+        ({"count": 1, "payments": [{}]}, "payments.0", "add 'kind', which says of what kind it is"),
+        ({"count": 1, "payments": [{"kind": "card", "number": "1", "pin": 2}]}, "payments.0.pin", "remove the field"),
+        ({"count": 1, "payments": [{"kind": "note", "note": 3}]}, "payments.0.note", "send a text"),
+        ({"count": 1, "payments": [{"kind": "note", "note": "abcd"}]}, "payments.0.note", "send at most 3 characters"),
+        ({}, "count", "add the field"),
+    ],
+)
+async def test_a_wrong_field_comes_with_a_remedy(
+    client: httpx.AsyncClient, body: dict[str, Any], field: str, remedy: str
+) -> None:
+    (error,) = problem(await client.post("/orders", json=body), 422)["errors"]
+    assert (error["field"], error["remedy"][: len(remedy)]) == (field, remedy)
+
+
+async def test_a_value_that_is_no_scalar_is_shown_as_json(client: httpx.AsyncClient) -> None:
+    (error,) = problem(await client.post("/orders", json={"count": 1, "payments": {"a": [True]}}), 422)["errors"]
+    assert error["value"] == '{"a": [true]}'
+
+
+async def test_where_json_ends_to_be_json_is_told(client: httpx.AsyncClient) -> None:
+    response = await client.post("/orders", content='{"count":', headers={"content-type": "application/json"})
+    (error,) = problem(response, 400)["errors"]
+    assert (error["field"], error["remedy"]) == ("body", "send well-formed JSON")
+    assert error["message"].endswith("at character 9")
+
+
+@pytest.mark.parametrize(
     "raw", ['{"count":1,"name":"\\ud800"}', '{"count":1,"extras":{"x":NaN}}', '{"count":1,"extras":{"x":1e999}}']
 )
 async def test_what_json_says_and_a_database_cannot_keep_is_refused(client: httpx.AsyncClient, raw: str) -> None:
@@ -156,9 +197,14 @@ async def test_a_problem_keeps_its_fields_and_headers(client: httpx.AsyncClient)
     assert response.headers["x-kind"] == "tea"
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/orders", 405)])
-async def test_http_errors_are_problems(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
-    problem(await client.request(method, path), status)
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [("GET", "/nowhere", 404, "There is no /nowhere"), ("PUT", "/orders", 405, "/orders does not take PUT")],
+)
+async def test_http_errors_are_problems(
+    client: httpx.AsyncClient, method: str, path: str, status: int, says: str
+) -> None:
+    assert says in problem(await client.request(method, path), status)["detail"]
 
 
 async def test_the_callers_request_id_is_kept_unless_it_is_odd(client: httpx.AsyncClient) -> None:
