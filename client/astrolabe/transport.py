@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from astrolabe.config import Config
 
 _CONNECT_SECONDS = 5.0
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
+"""httpx's own, but for idle connections: common servers and proxies close them after five seconds, as httpx does; a
+request that meets that end has to be sent again."""
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
@@ -20,7 +23,7 @@ def client_options(config: Config) -> dict[str, Any]:
     headers = {"User-Agent": f"astrolabe-python/{version('astrolabe')}"}
     if config.api_key:
         headers["Authorization"] = f"Bearer {config.api_key}"
-    return {"headers": headers, "mounts": dict.fromkeys(_LOOPBACK)}
+    return {"headers": headers, "mounts": dict.fromkeys(_LOOPBACK), "limits": _LIMITS}
 
 
 def request_options(config: Config, call: Call) -> dict[str, Any]:

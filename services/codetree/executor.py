@@ -86,13 +86,21 @@ class SandboxExecutor:
     async def aclose(self) -> None:
         """End the sessions; close the connections, unless they are shared."""
         for session in self._sessions.values():
-            try:
-                await self._client.delete(f"{self._base_url}/sessions/{session}", headers=self._headers, timeout=5)
-            except httpx.HTTPError as error:
-                logger.warning("sandbox.session_left", session=session, reason=type(error).__name__)
+            await self._end(session)
         self._sessions.clear()
         if self._own_client:
             await self._client.aclose()
+
+    async def _end(self, session: str) -> None:
+        """End a session, or leave it to its idle time; a second try is for a connection that was just closed."""
+        url = f"{self._base_url}/sessions/{session}"
+        for _ in range(_SESSION_TRIES):
+            try:
+                await self._client.delete(url, headers=self._headers, timeout=5)
+            except httpx.HTTPError as error:
+                logger.warning("sandbox.session_left", session=session, reason=type(error).__name__)
+            else:
+                return
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,8 +6,6 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
-
 from kit.web import create_app
 from sandbox import api, api_sessions, fusion
 from sandbox.confinement import Confinement
@@ -17,10 +15,12 @@ from sandbox.metrics import load_metrics
 from sandbox.runner import Collection
 from sandbox.service import Service
 from sandbox.sessions import Sessions
+from sandbox.tools import tool_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import httpx
     from fastapi import FastAPI
 
     from sandbox.settings import SandboxSettings
@@ -32,7 +32,7 @@ def build_app(settings: SandboxSettings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with httpx.AsyncClient(trust_env=False, follow_redirects=False) as http:
+        async with tool_client() as http:
             app.state.service = _service(settings, confinement, http)
             with contextlib.suppress(CannotConfineError):  # logged; told to every caller and by /readyz
                 await confinement.check()

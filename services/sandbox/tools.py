@@ -75,6 +75,15 @@ class Connection:
             return
 
 
+def tool_client() -> httpx.AsyncClient:
+    """What calls are made with.
+
+    No connection is kept for the next call: its server may close it just then, and a call may not be made twice.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=limits)
+
+
 class ToolError(Exception):
     """Why a call has no result, as the program is told."""
 

@@ -44,14 +44,24 @@ class Answer:
 
 
 class ScriptedServer:
-    """``script`` maps a request to an answer; ``key_of`` says which requests are counted together."""
+    """``script`` maps a request to an answer; ``key_of`` says which requests are counted together.
+
+    One that ``closes_idle`` keeps connections alive, and meets the next request on one as servers do that are just
+    closing it: without an answer.
+    """
 
     def __init__(
-        self, script: Callable[[Asked], Answer], key_of: Callable[[Mapping[str, str]], str] = lambda _: ""
+        self,
+        script: Callable[[Asked], Answer],
+        key_of: Callable[[Mapping[str, str]], str] = lambda _: "",
+        *,
+        closes_idle: bool = False,
     ) -> None:
         self.script = script
         self.asked: list[Asked] = []
         self.stalled = threading.Semaphore(0)
+        self.hung_up = 0
+        self._closes_idle = closes_idle
         self._key_of = key_of
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -59,7 +69,14 @@ class ScriptedServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if closes_idle else "HTTP/1.0"
+            timeout = 10.0
+            is_idle = False
+
             def do_POST(self) -> None:
+                server._answer(self)
+
+            def do_DELETE(self) -> None:
                 server._answer(self)
 
             def log_message(self, *_: object) -> None:
@@ -96,8 +113,13 @@ class ScriptedServer:
         self._server.server_close()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        body = json.loads(handler.rfile.read(int(handler.headers.get("Content-Length", 0))) or b"{}")
         with self._lock:
+            if self._closes_idle and getattr(handler, "is_idle", False):
+                self.hung_up += 1
+                handler.close_connection = True
+                return
+            handler.is_idle = True  # type: ignore[attr-defined]
             key = self._key_of(handler.headers)  # type: ignore[arg-type]
             self._counts[key] += 1
             asked = Asked(handler.path, dict(handler.headers), body, key, self._counts[key])

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _SHUTDOWN_SECONDS = 10
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than clients and proxies keep idle connections (httpx 5, load balancers 60): the side that sends should be the
+one that closes, or a request meets the other's end."""
 
 
 def serve(app: FastAPI, host: str, port: int) -> None:
@@ -31,5 +34,6 @@ def _config(app: FastAPI, **where: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         **where,
     )

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 20
 _TIMEOUT_SECONDS = 15.0
 _HOLD = timedelta(seconds=60)
+_NO_IDLE_CONNECTIONS = httpx.Limits(max_keepalive_connections=0)
+"""A server may close one just as it is used again; and httpx keeps them by address, which names of several owners may
+share: a delivery must not go over a connection whose certificate was checked for another name."""
 
 logger = get_logger(__name__)
 
@@ -38,7 +41,9 @@ class Courier:
         self.stopping = asyncio.Event()
         self._settings = settings
         self._engine: AsyncEngine = make_async_engine(settings.database_url.get_secret_value(), 4)
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+        self._client = httpx.AsyncClient(
+            timeout=_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, limits=_NO_IDLE_CONNECTIONS
+        )
 
     async def run(self) -> None:
         """Work until stopped; a database that is away is waited for."""

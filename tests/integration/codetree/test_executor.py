@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,21 @@ async def test_outages_are_retried_and_never_the_programs_failure(fault: Answer)
     with ScriptedServer(answers(fault)) as server, pytest.raises(ExecutorError):
         await scripted(server)
     assert server.count() == 3
+
+
+async def test_a_connection_that_the_sandbox_is_closing_is_no_outage() -> None:
+    """A program is run again, on a new connection; a session is ended all the same."""
+    started = Answer.json({"id": "s-1"}, 201)
+    sleeps = Sleeps()
+    with ScriptedServer(
+        lambda asked: started if asked.path == "/sessions" else Answer.json(OK), closes_idle=True
+    ) as server:
+        async with SandboxExecutor(server.url, sleep=sleeps) as executor:
+            step = replace(program("final_answer(1)"), session="s")
+            assert (await executor.execute(step, NobodyAsks())).status is ExecutionStatus.OK
+            assert (await executor.execute(program("final_answer(1)"), NobodyAsks())).status is ExecutionStatus.OK
+    assert [asked.path for asked in server.asked] == ["/sessions", "/executions", "/executions", "/sessions/s-1"]
+    assert server.hung_up == 3
 
 
 async def test_a_sandbox_that_cannot_confine_gives_its_reason() -> None:

@@ -89,6 +89,15 @@ async def test_the_end_of_a_job_is_told_once_and_signed(
     assert (only_delivery(engine, job_id).status, only_delivery(engine, job_id).response_status) == ("delivered", 200)
 
 
+async def test_no_delivery_meets_a_connection_that_its_receiver_is_closing(engine: Engine, courier: Courier) -> None:
+    with ScriptedServer(lambda _: Answer(), closes_idle=True) as receiver:
+        for _ in range(2):
+            job_id = end(engine, receiver.url)
+            assert await courier.turn() == 1
+            assert only_delivery(engine, job_id).status == "delivered"
+    assert (receiver.count(), receiver.hung_up) == (2, 0)
+
+
 async def test_followers_are_told_too(engine: Engine, courier: Courier, receiver: ScriptedServer) -> None:
     with transaction(engine) as session:
         jobs = [

@@ -3,13 +3,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.support.scripted_http import Answer, ScriptedServer
 
 from sandbox.service import _is_at
-from sandbox.tools import MAX_MESSAGE_BYTES, Connection, ToolBroker, ToolSpec
+from sandbox.tools import MAX_MESSAGE_BYTES, Connection, ToolBroker, ToolSpec, tool_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,17 @@ async def test_a_call_reaches_the_endpoint_with_its_headers_and_comes_back() -> 
         "call": 1,
     }
     assert [(call.name, call.error) for call in tools.calls] == [("search", None)]
+
+
+async def test_no_call_meets_a_connection_that_its_server_is_closing() -> None:
+    """Sending it again is no remedy: the tool may have done by then what it does."""
+    with ScriptedServer(lambda _: Answer.json({"result": 1}), closes_idle=True) as server:
+        spec = replace(SEARCH, url=server.url)
+        async with tool_client() as client:
+            tools = ToolBroker([spec], client)
+            replies = [await tools.answer({"call": n, "name": "search", "arguments": {}}) for n in range(2)]
+    assert replies == [{"result": 1}, {"result": 1}]
+    assert (server.count(), server.hung_up) == (2, 0)
 
 
 @pytest.mark.parametrize(
