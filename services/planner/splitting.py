@@ -7,6 +7,7 @@ leader works on whatever nobody took.
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -66,7 +67,8 @@ def lead(settings: PlannerSettings, context: JobContext, question: Question[Clus
     job_id, engine = context.job_id, context.engine
     total = context.write(lambda session: shards.split(session, job_id, count))
     context.emit("search.split", {"shards": total}, key="split")
-    _call(settings, job_id, total - 1)
+    # Not waited for: where the broker is away, it takes seconds to say so.
+    threading.Thread(target=_call, args=(settings, job_id, total - 1), daemon=True).start()
     while (done := _done(engine, job_id)) < total:
         context.progress("shards", done, total, "shards")
         with transaction(engine) as session:

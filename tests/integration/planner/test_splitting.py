@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select, text
 from kit.db import transaction
 from kit.jobs import Job, JobEvent, Submission, submit, transitions
 from kit.worker import JobContext, Leases, Outcome, run_job
-from planner import shards, store
+from planner import shards, splitting, store
 from planner.engine import Part, Share, search_share
 from planner.engine.size import layouts_of
 from planner.models import Search, Shard
@@ -246,6 +246,23 @@ def test_without_a_broker_the_leader_works_alone(engine: Engine, settings: Plann
     alone = settings.model_copy(update={"redis_url": type(settings.redis_url)("redis://127.0.0.1:1/0")})
     assert run(engine, alone, job_id).status == "succeeded"
     assert answered(engine) == whole()
+
+
+def test_the_leader_does_not_wait_for_its_call(
+    engine: Engine, settings: PlannerSettings, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called, over, heard = threading.Event(), threading.Event(), threading.Event()
+
+    def call(*_: object) -> None:
+        called.set()
+        over.wait(60)
+        heard.set()
+
+    monkeypatch.setattr(splitting, "_call", call)
+    assert run(engine, settings, job_id).status == "succeeded"
+    assert called.wait(10)
+    assert not heard.is_set()
+    over.set()
 
 
 def test_a_kept_part_travels_without_loss(engine: Engine, settings: PlannerSettings, job_id: UUID) -> None:
