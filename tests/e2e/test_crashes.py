@@ -64,33 +64,36 @@ def test_a_search_is_cancelled_while_it_runs(planner: httpx.Client) -> None:
     assert planner.post(f"{path}/cancel").status_code == 202, "a second cancel changes nothing"
 
 
-SLOW = "import time\ntime.sleep(6)\nfinal_answer(7)"
-
-
 def test_an_episode_survives_its_worker_and_pays_for_no_reply_twice(
     stack: Stack, codetree: httpx.Client, model: ScriptedServer
 ) -> None:
     """Killed while programs run: every reply is in the journal, so none is asked for again."""
+    running, killed = threading.Event(), threading.Event()
+    programs = dict.fromkeys(("1", "2"), "raise KeyError('leg')") | {"3": "final_answer(7)"}
+    model.script = lambda asked: says(program(programs.get(node_of(asked)[0], "final_answer(wait())")))
 
-    def script(asked: Asked) -> Answer:
-        path, _ = node_of(asked)
-        return says(program("raise KeyError('leg')" if path in {"1", "2"} else SLOW))
+    def wait(_: Asked) -> Answer:
+        running.set()
+        assert killed.wait(60)
+        return Answer.json({"result": 7})
 
-    model.script = script
-    path = codetree.post("/solve", json={"task": "how many?", "policy": {"kind": "tree", "branching": 2}}).headers[
-        "location"
-    ]
-    for _, kind, data in follow(codetree, path):
-        if kind == "layer.started" and data["layer"] == 2:
-            break
-    generated: set[str] = set()
-    for _, kind, data in follow(codetree, path):
-        if kind == "node.generated":
-            generated.add(data["path"])
-        if generated >= {"1.1", "1.2", "2.1", "2.2"}:
-            break
-    stack.restart("codetree-worker")
-    job, story = story_of(codetree, path)
+    with ScriptedServer(wait) as gate:
+        tool = {"name": "wait", "description": "Waits.", "url": gate.url, "parameters": {"type": "object"}}
+        policy = {"kind": "tree", "branching": 2, "program_wall_seconds": 60}
+        path = codetree.post("/solve", json={"task": "how many?", "tools": [tool], "policy": policy}).headers[
+            "location"
+        ]
+        generated: set[str] = set()
+        for _, kind, data in follow(codetree, path):
+            if kind == "node.generated":
+                generated.add(data["path"])
+            if generated >= {"1.1", "1.2", "2.1", "2.2"}:
+                break
+        assert running.wait(60)
+        stack.kill("codetree-worker")
+        killed.set()
+        stack.start("codetree-worker")
+        job, story = story_of(codetree, path)
     assert job["status"] == "succeeded", job["error"]
     assert job["answer"] == 7
     assert job["attempt"] == 2
