@@ -10,8 +10,6 @@ from redis import RedisError
 from kit.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import redis
     import redis.asyncio
 
@@ -32,9 +30,9 @@ async def read(client: redis.asyncio.Redis, key: str) -> dict[str, Any] | None:
     return None if document is None else cast("dict[str, Any]", json.loads(document))
 
 
-def write(client: redis.Redis, key: str, result: Mapping[str, Any], seconds: int) -> None:
-    """Keep the result of the search ``key``."""
+def write(client: redis.Redis, key: str, result: str, seconds: int) -> None:
+    """Keep the result of the search ``key``, as JSON."""
     try:
-        client.set(_name(key), json.dumps(result), ex=seconds)
+        client.set(_name(key), result, ex=seconds)
     except RedisError as error:
         logger.warning("cache not written", error=type(error).__name__)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from kit.db import insert_rows
 from kit.jobs.web.views import job_fields
@@ -20,18 +21,12 @@ if TYPE_CHECKING:
     from kit.jobs import Job
 
 PREFIX = "/plans"
+_SAVE = text("INSERT INTO planner.searches (key, result) VALUES (:key, CAST(:result AS jsonb)) ON CONFLICT DO NOTHING")
 
 
 def add_plans(session: Session, plans: Sequence[tuple[UUID, str]]) -> None:
     """Say which search answers each job: (job id, search key)."""
     insert_rows(session, Plan, [{"job_id": job_id, "search_key": key} for job_id, key in plans])
-
-
-def search_of(session: Session, job_id: UUID) -> tuple[str, dict[str, Any] | None]:
-    """The key of the search that answers the job, and its result if it was ever finished."""
-    query = select(Plan.search_key, Search.result).outerjoin(Search, Search.key == Plan.search_key)
-    key, document = session.execute(query.where(Plan.job_id == job_id)).one()
-    return key, document
 
 
 def result(session: Session, key: str) -> dict[str, Any] | None:
@@ -50,15 +45,15 @@ def with_result(session: Session, keys: Collection[str]) -> Collection[str]:
     return frozenset(session.scalars(query))
 
 
-def save_result(session: Session, key: str, document: Mapping[str, Any]) -> None:
-    """Keep the result of the search; a search has one result, so the first one stays."""
-    insert_rows(session, Search, [{"key": key, "result": document}])
+def save_result(session: Session, key: str, document: str) -> None:
+    """Keep the result of the search, as JSON; a search has one result, so the first one stays."""
+    session.execute(_SAVE, {"key": key, "result": document})
 
 
 def keep_result(session: Session, key: str, document: Mapping[str, Any]) -> None:
     """Keep a result that was found in the cache, unless it is there: a look costs less than sending it."""
     if not has_result(session, key):
-        save_result(session, key, document)
+        save_result(session, key, json.dumps(document))
 
 
 def views(session: Session, jobs: Sequence[Job]) -> list[PlanView]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -19,37 +20,44 @@ from planner.splitting import lead, shards_worth
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from planner.engine import PlanResult, Progress
+    from planner.engine import Progress
     from planner.settings import PlannerSettings
 
 _AT_ONCE_SECONDS = 0.1
 
 
 def plan(settings: PlannerSettings, context: JobContext) -> Outcome:
-    """Run the job's search, unless an earlier attempt or another job already kept its result."""
-    with transaction(context.engine) as session:
-        key, document = store.search_of(session, context.job_id)
+    """Run the job's search, unless another job kept its result while this one waited to be tried again."""
+    assert context.active_key is not None  # noqa: S101 - plans are submitted under their search's key
+    key, shared = context.active_key, 1
+    document = _kept(context, key)
     if document is None:
         try:
-            found = _search(settings, context)
+            request = PlanRequest.model_validate(context.spec)
+            question = request.asked()
+            shared = shards_worth(settings, question)
+            found = request.run(_told_late(context)) if shared == 1 else lead(settings, context, question, shared)
         except InvalidRequest as error:
             raise refusal(error) from error
-        document = found.model_dump(mode="json")
+        document = found.model_dump_json()
     result = document
     cache.write(_client(settings.redis_url.get_secret_value()), key, result, settings.plan_cache_seconds)
 
     def keep(session: Session) -> None:
         store.save_result(session, key, result)
-        shards.drop(session, context.job_id)
+        if shared > 1:
+            shards.drop(session, context.job_id)
 
     return Outcome(keep)
 
 
-def _search(settings: PlannerSettings, context: JobContext) -> PlanResult:
-    request = PlanRequest.model_validate(context.spec)
-    question = request.asked()
-    count = shards_worth(settings, question)
-    return request.run(_told_late(context)) if count == 1 else lead(settings, context, question, count)
+def _kept(context: JobContext, key: str) -> str | None:
+    """The result as JSON, if there is one. A job is not born queued when there is: at first none is looked for."""
+    if context.held.attempt == 1:
+        return None
+    with transaction(context.engine) as session:
+        document = store.result(session, key)
+    return None if document is None else json.dumps(document)
 
 
 def _told_late(context: JobContext) -> Progress:

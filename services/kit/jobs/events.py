@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, select, text, update
 
 from kit.jobs.announcement import announce
 from kit.jobs.batch_counts import note_finished
-from kit.jobs.models import Job, JobEvent, in_states
-from kit.jobs.states import ACTIVE, TERMINAL
+from kit.jobs.models import ACTIVE_SQL, MIRRORED, Job, JobEvent
+from kit.jobs.states import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +34,25 @@ WITH logged AS (
 )
 SELECT count(pg_notify(:channel, CAST(job_id AS text))) FROM logged
 """)
+_TELL = text(f"""
+WITH follower AS (
+    UPDATE kit.jobs AS follower SET
+        ({", ".join(MIRRORED)}) = ({", ".join(f"leader.{name}" for name in MIRRORED)}),
+        event_seq = follower.event_seq + 1
+    FROM kit.jobs AS leader
+    WHERE leader.id = :job AND follower.leader_id = :job AND follower.{ACTIVE_SQL}
+    RETURNING follower.id, follower.event_seq, follower.batch_id, follower.webhook_url
+), told AS (
+    SELECT id, event_seq, batch_id, webhook_url FROM kit.jobs WHERE id = :job
+    UNION ALL SELECT id, event_seq, batch_id, webhook_url FROM follower
+), logged AS (
+    INSERT INTO kit.job_events (job_id, seq, type, key, data)
+    SELECT id, event_seq, :event, :key, CAST(:data AS jsonb) FROM told
+), counted AS (
+    INSERT INTO kit.endings (job_id) SELECT id FROM told WHERE :is_end
+)
+SELECT id, batch_id, webhook_url, pg_notify(:channel, CAST(id AS text)) FROM told
+""")  # noqa: S608 - names of our own columns and states
 
 
 def change(
@@ -47,37 +66,32 @@ def change(
 ) -> bool:
     """Change a job where ``condition`` holds, and the active jobs that follow it; log ``event`` for each.
 
-    The job is locked in a statement of its own first: a follower that joined while we waited for the lock would not be
-    seen by an UPDATE whose snapshot is older than the wait.
-
     Returns whether the condition held.
     """
-    if session.scalar(select(Job.id).where(Job.id == job_id, condition).with_for_update()) is None:
+    query = update(_JOBS).where(Job.id == job_id, condition).values(**values, event_seq=Job.event_seq + 1)
+    if session.execute(query.returning(Job.id)).one_or_none() is None:
         return False
-    write(session, job_id, values, event, data, key)
+    tell(session, job_id, event, data, key)
     return True
 
 
-def write(
-    session: Session,
-    job_id: UUID,
-    values: Mapping[str, Any],
-    event: str,
-    data: Mapping[str, Any],
-    key: str | None = None,
-) -> None:
-    """Make the change to a job that an earlier statement of this transaction locked."""
-    numbered = session.execute(
-        update(_JOBS)
-        .where((Job.id == job_id) | ((Job.leader_id == job_id) & in_states(ACTIVE)))
-        .values(**values, event_seq=Job.event_seq + 1)
-        .returning(Job.id, Job.event_seq, Job.batch_id, Job.webhook_url)
-    ).all()
-    log(session, [(row.id, row.event_seq) for row in numbered], event, data, key)
-    if values.get("status") in TERMINAL:
-        note_finished(session, [(row.id, row.batch_id) for row in numbered if row.batch_id])
-        if waiting := [row.id for row in numbered if row.webhook_url]:
+def tell(session: Session, job_id: UUID, event: str, data: Mapping[str, Any], key: str | None = None) -> None:
+    """Make the active followers of a job that this transaction changed its equals, and log ``event`` for each.
+
+    In a statement of its own: a follower that joined while we waited for the job's lock would not be seen by one whose
+    snapshot is older than the wait.
+    """
+    told = session.execute(_TELL, {"job": job_id, **_logged(event, data, key)}).all()
+    if event in _ENDS:
+        note_finished(session, [(row.id, row.batch_id) for row in told if row.batch_id])
+        if waiting := [row.id for row in told if row.webhook_url]:
             announce(session, waiting)
+
+
+def _logged(event: str, data: Mapping[str, Any], key: str | None) -> dict[str, Any]:
+    """What both statements are told of an event."""
+    document = json.dumps(data, ensure_ascii=False)
+    return {"event": event, "is_end": event in _ENDS, "key": key, "data": document, "channel": EVENTS_CHANNEL}
 
 
 def log(
@@ -92,15 +106,7 @@ def log(
     One that tells of an end is noted for the metrics too.
     """
     jobs, numbers = [job_id for job_id, _ in numbered], [seq for _, seq in numbered]
-    logged = {
-        "jobs": jobs,
-        "numbers": numbers,
-        "event": event,
-        "is_end": event in _ENDS,
-        "key": key,
-        "data": json.dumps(data, ensure_ascii=False),
-    }
-    session.execute(_LOG, {**logged, "channel": EVENTS_CHANNEL})
+    session.execute(_LOG, {"jobs": jobs, "numbers": numbers, **_logged(event, data, key)})
 
 
 def is_logged(session: Session, job_id: UUID, key: str) -> bool:

@@ -35,9 +35,21 @@ def _sql_list(states: frozenset[JobStatus]) -> str:
     return ", ".join(f"'{state}'" for state in sorted(states))
 
 
-_ACTIVE_SQL = f"status IN ({_sql_list(ACTIVE)})"
+ACTIVE_SQL = f"status IN ({_sql_list(ACTIVE)})"
 _HELD_SQL = f"status IN ({_sql_list(HELD)})"
 _TERMINAL_SQL = f"status IN ({_sql_list(TERMINAL)})"
+MIRRORED = (
+    "status",
+    "attempt",
+    "worker",
+    "lease_until",
+    "progress",
+    "error",
+    "started_at",
+    "finished_at",
+    "cancel_requested_at",
+)
+"""What a job that follows another has from it."""
 
 
 class Batch(Base):
@@ -127,7 +139,7 @@ class Job(Base):
             "service",
             "active_key",
             unique=True,
-            postgresql_where=text(f"leader_id IS NULL AND {_ACTIVE_SQL}"),
+            postgresql_where=text(f"leader_id IS NULL AND {ACTIVE_SQL}"),
         ),
         Index(
             "uq_jobs_external_id",
@@ -147,11 +159,11 @@ class Job(Base):
         ),
         Index("ix_jobs_owner_id", "service", "owner", "id"),
         Index("ix_jobs_leader_id", "leader_id", postgresql_where=text("leader_id IS NOT NULL")),
-        Index("ix_jobs_active_followers", "service", postgresql_where=text(f"leader_id IS NOT NULL AND {_ACTIVE_SQL}")),
+        Index("ix_jobs_active_followers", "service", postgresql_where=text(f"leader_id IS NOT NULL AND {ACTIVE_SQL}")),
         Index(
             "ix_jobs_lease_until", "lease_until", postgresql_where=text("leader_id IS NULL AND lease_until IS NOT NULL")
         ),
-        Index("ix_jobs_api_key_active", "api_key", postgresql_where=text(f"api_key IS NOT NULL AND {_ACTIVE_SQL}")),
+        Index("ix_jobs_api_key_active", "api_key", postgresql_where=text(f"api_key IS NOT NULL AND {ACTIVE_SQL}")),
         Index("ix_jobs_queued", "dispatched_at", postgresql_where=text("status = 'queued' AND leader_id IS NULL")),
         {"schema": "kit"},
     )

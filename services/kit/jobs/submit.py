@@ -15,7 +15,7 @@ from kit.auth import NO_QUOTA, Quota
 from kit.canonical import sha256
 from kit.db import insert_rows
 from kit.jobs.announcement import announce
-from kit.jobs.models import ENDINGS, Job, JobEvent, in_states
+from kit.jobs.models import ENDINGS, MIRRORED, Job, JobEvent, in_states
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, JobStatus
 from kit.problems import FieldError, Problem
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _TRIES = 5
 _EVENTS_OF_A_FINISHED_BIRTH = 2
-MIRRORED = ("status", "attempt", "worker", "lease_until", "progress", "started_at", "cancel_requested_at")
 
 
 DEFAULT_PRIORITY = 5

@@ -6,12 +6,12 @@ A worker's writes are fenced: they hold only for the attempt that claimed the jo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import ARRAY, Integer, Uuid, func, literal, select, update
+from sqlalchemy import ARRAY, Integer, Interval, Uuid, bindparam, func, literal, select, update
 from sqlalchemy.orm import aliased
 
-from kit.jobs.events import change, is_logged, write
+from kit.jobs.events import change, is_logged, tell
 from kit.jobs.models import Job, in_states
 from kit.jobs.outbox import ring
 from kit.jobs.states import ACTIVE, HELD, JobStatus
@@ -22,10 +22,32 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Table
     from sqlalchemy.orm import Session
 
 _RELEASED = {"lease_until": None, "worker": None}
+_CLAIM = (
+    select(Job)
+    .from_statement(
+        update(cast("Table", Job.__table__))
+        .where(
+            Job.id == bindparam("job"),
+            Job.status == JobStatus.QUEUED,
+            Job.leader_id.is_(None),
+            Job.attempt < Job.max_attempts,
+        )
+        .values(
+            status=JobStatus.RUNNING,
+            attempt=Job.attempt + 1,
+            worker=bindparam("worker"),
+            lease_until=func.now() + bindparam("lease", type_=Interval),
+            started_at=func.coalesce(Job.started_at, func.now()),
+            event_seq=Job.event_seq + 1,
+        )
+        .returning(Job)
+    )
+    .execution_options(populate_existing=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +61,24 @@ class Claim:
         return (Job.attempt == self.attempt) & Job.status.in_(states or HELD)
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed(Claim):
+    """A claim just made, and the job as it is under it."""
+
+    job: Job
+
+
 class ClaimLostError(Exception):
     """The job is no longer this attempt's: its lease ran out, or it ended."""
 
 
-def claim(session: Session, job_id: UUID, worker: str, lease: timedelta) -> Claim | None:
+def claim(session: Session, job_id: UUID, worker: str, lease: timedelta) -> Claimed | None:
     """Take a queued job for ``worker``, or None when it is not to be had (held, ended, or already tried too often)."""
-    free = (Job.status == JobStatus.QUEUED) & Job.leader_id.is_(None) & (Job.attempt < Job.max_attempts)
-    attempt = session.scalar(select(Job.attempt).where(Job.id == job_id, free).with_for_update())
-    if attempt is None:
+    job = session.scalar(_CLAIM, {"job": job_id, "worker": worker, "lease": lease})
+    if job is None:
         return None
-    values = {
-        "status": JobStatus.RUNNING,
-        "attempt": attempt + 1,
-        "worker": worker,
-        "lease_until": func.now() + lease,
-        "started_at": func.coalesce(Job.started_at, func.now()),
-    }
-    data = {"status": JobStatus.RUNNING, "attempt": attempt + 1}
-    write(session, job_id, values, "job.started", data)
-    return Claim(job_id, attempt + 1)
+    tell(session, job_id, "job.started", {"status": JobStatus.RUNNING, "attempt": job.attempt})
+    return Claimed(job_id, job.attempt, job)
 
 
 def renew(session: Session, held: Claim, lease: timedelta) -> JobStatus:

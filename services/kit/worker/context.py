@@ -45,6 +45,7 @@ class JobContext:
     settings: JobSettings
     held: Claim
     spec: dict[str, Any]
+    active_key: str | None
     request_id: str | None
     started_at: datetime
     lease: Lease

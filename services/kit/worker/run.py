@@ -16,8 +16,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from kit import tracing
 from kit.db import transaction
 from kit.jobs import transitions
-from kit.jobs.models import Job
-from kit.jobs.transitions import Claim, ClaimLostError
+from kit.jobs.transitions import ClaimLostError
 from kit.log import get_logger
 from kit.problems import Problem
 from kit.worker.context import CancelledByOwnerError, JobContext, TransientError
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from kit.jobs.models import Job
+    from kit.jobs.transitions import Claimed
     from kit.settings import JobSettings
     from kit.worker.leases import Leases
 
@@ -55,10 +56,11 @@ def worker_name() -> str:
 
 def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUID, leases: Leases) -> None:
     """Run the job if it is to be had; otherwise leave quietly, for a doorbell may ring twice."""
-    held, job = _claim(engine, job_id, timedelta(seconds=settings.lease_seconds))
-    if held is None or job is None:
+    held = _claim(engine, job_id, timedelta(seconds=settings.lease_seconds))
+    if held is None:
         logger.debug("job not to be had", job_id=str(job_id))
         return
+    job = held.job
     with (
         structlog.contextvars.bound_contextvars(job_id=str(job_id), attempt=held.attempt, request_id=job.request_id),
         tracing.job_span(f"{job.service} job", job.traceparent, _attributes(job)),
@@ -69,6 +71,7 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
             settings,
             held,
             job.spec,
+            job.active_key,
             job.request_id,
             job.started_at or datetime.now(UTC),
             kept,
@@ -82,11 +85,10 @@ def run_job(engine: Engine, settings: JobSettings, handler: Handler, job_id: UUI
     stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
     reraise=True,
 )
-def _claim(engine: Engine, job_id: UUID, lease: timedelta) -> tuple[Claim | None, Job | None]:
-    """The claim and the job. A database that is away is waited for: failing would use up every message there is."""
+def _claim(engine: Engine, job_id: UUID, lease: timedelta) -> Claimed | None:
+    """The claim. A database that is away is waited for: failing would use up every message there is."""
     with transaction(engine) as session:
-        held = transitions.claim(session, job_id, worker_name(), lease)
-        return held, session.get(Job, job_id) if held else None
+        return transitions.claim(session, job_id, worker_name(), lease)
 
 
 def _attributes(job: Job) -> dict[str, str | int | float]:

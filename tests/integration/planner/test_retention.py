@@ -23,7 +23,7 @@ OLD = retention.Cutoff(time.time() + 100 * DAY_SECONDS)
 def searched(engine: Engine, *keys: str) -> None:
     with transaction(engine) as session:
         for key in keys:
-            store.save_result(session, key, {})
+            store.save_result(session, key, "{}")
 
 
 def asked(engine: Engine, key: str) -> UUID:
