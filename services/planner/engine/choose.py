@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,7 @@ class Points:
     def best_of_each(self, pairs: Ints) -> Best:
         """Return each of `pairs` with its best state option."""
         least, state = np.full(len(pairs), np.inf), np.zeros(len(pairs), np.int64)
-        per_sharding = int(np.prod(self.state_shape[1:]))
+        per_sharding = prod(self.state_shape[1:])
         for sharding in range(self.state_shape[0]):
             stands = self.stands(pairs, sharding)
             if not stands.any():
@@ -109,7 +110,7 @@ def choose(points: Points, best: Best, limit: int, *, exhaustive: bool) -> tuple
     """
     bounds = points.bounds
     order = np.arange(len(bounds)) if exhaustive else np.argsort(bounds, kind="stable")
-    priced, states = 0, int(np.prod(points.state_shape[1:]))
+    priced, states = 0, prod(points.state_shape[1:])
     for block in _blocks(len(order), states):
         pairs, bar = order[block], best.seconds[-1] if len(best) >= limit else np.inf
         if not exhaustive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
 
 class Chunk:
-    """A slice of admitted layouts: its pairs of layout and work option with the state options that fit beside each."""
+    """A slice of admitted layouts: its pairs of layout and work option with the state options that fit beside each.
 
-    def __init__(self, problem: Problem, admission: Admission, rows: Ints) -> None:
-        self._problem, self._rows = problem, rows
+    `enough` says of all layouts what `Count.enough` does, where it is known.
+    """
+
+    def __init__(self, problem: Problem, admission: Admission, rows: Ints, enough: Ints | None = None) -> None:
+        self._problem, self._rows, self._known = problem, rows, enough
         self._options = admission.grid.options
         self._layouts = admission.grid.layouts.take(rows)
         self._work: Bools = admission.options.work[admission.options.work_kind[rows]]
@@ -40,6 +44,8 @@ class Chunk:
     @cached_property
     def _enough(self) -> Ints:
         """Index of the least offload share with which all stages fit: (layouts, shardings, memory columns)."""
+        if self._known is not None:
+            return self._known[self._rows]
         counts = memory_columns(self._options, np.asarray(self._work.any(axis=0, keepdims=True)))[0]
         columns, shardings = np.flatnonzero(counts), np.flatnonzero((self._most_share >= 0).any(axis=0))
         shape = (len(self._layouts), len(self._options.sharding), len(counts))
@@ -61,7 +67,7 @@ class Chunk:
 
     @cached_property
     def _column_of_work(self) -> Ints:
-        every = np.arange(int(np.prod(self._options.work_shape)))
+        every = np.arange(prod(self._options.work_shape))
         sequence, _, recompute, offload, _, _ = np.unravel_index(every, self._options.work_shape)
         return memory_column_of(self._options, sequence, recompute, offload)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -24,15 +25,21 @@ if TYPE_CHECKING:
 
 _LAYOUTS_PER_RUN = 1024
 _LAYOUTS_PER_CHUNK = 256
+_MOST_KEPT = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Points that fit, by how many bytes the nearest misses when none does, and which layouts have one."""
+    """Points that fit, by how many bytes the nearest misses when none does, and which layouts have one.
+
+    `enough`: in a small space what `Fitting` says of every layout, (layouts, shardings, memory columns): whoever prices
+    them need not find it again. None in a large one.
+    """
 
     points: int
     least_over: float | None
     has_room: Bools
+    enough: Ints | None = None
 
 
 def count_fitting(problem: Problem, admission: Admission) -> Count:
@@ -41,11 +48,21 @@ def count_fitting(problem: Problem, admission: Admission) -> Count:
         return _count_tied(problem, admission)
     options, layouts = admission.grid.options, admission.grid.layouts
     weights = _Weights.of(admission)
-    counts = np.zeros(len(layouts))
+    counts, enough = np.zeros(len(layouts)), _nothing_is_enough(admission, weights)
     for rows, columns, shardings in weights.runs(problem, layouts):
         fit = fitting(problem, layouts.take(rows), options, columns, shardings)
         counts[rows] = weights.count(fit, rows)
-    return _summed(problem, admission, counts)
+        if enough is not None:
+            enough[rows[:, None, None], shardings[:, None], columns] = fit.enough
+    return replace(_summed(problem, admission, counts), enough=enough)
+
+
+def _nothing_is_enough(admission: Admission, weights: _Weights) -> Ints | None:
+    """A table for `Count.enough`, unless it were large."""
+    shape = (len(admission.grid.layouts), len(admission.grid.options.sharding), weights.work.shape[1])
+    if prod(shape) > _MOST_KEPT:
+        return None
+    return np.full(shape, len(admission.grid.options.optimizer_offload), np.int8)
 
 
 def _count_tied(problem: Problem, admission: Admission) -> Count:

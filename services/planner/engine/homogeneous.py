@@ -20,10 +20,10 @@ from planner.engine.space import WHOLE, Axes, Layouts, Options, Share, enumerate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planner.engine.counting import Count
     from planner.engine.inputs import SearchOptions
     from planner.engine.problem import Problem
     from planner.engine.rules import Admission, Rule
-    from planner.engine.types import Ints
 
 _FIRST_RUN = 16
 _LARGEST_RUN = 1024
@@ -84,7 +84,7 @@ def find(
     progress("rules", axes.size, axes.size, "layouts")
     count = count_fitting(problem, admission)
     progress("memory", len(kept), len(kept), "layouts")
-    best, left, evaluated = _cheapest(problem, admission, np.flatnonzero(count.has_room), search, progress, patience)
+    best, left, evaluated = _cheapest(problem, admission, count, search, progress, patience)
     progress("price", len(kept), len(kept), "layouts")
     return Found(
         problem=problem,
@@ -105,16 +105,17 @@ def find(
 def _cheapest(
     problem: Problem,
     admission: Admission,
-    roomy: Ints,
+    count: Count,
     search: SearchOptions,
     progress: Progress,
     patience: Patience,
 ) -> tuple[Best, float, int]:
-    """Take the `roomy` layouts by ascending lower bound, in growing runs, until the bound passes the k-th best time.
+    """Take the layouts with room by ascending lower bound, in growing runs, until the bound passes the k-th best time.
 
     The first run sets the bar; what it leaves standing is bounded again with the step's floor before it is priced.
     Returns the best, the least bound among what was left out, and how many were priced.
     """
+    roomy = np.flatnonzero(count.has_room)
     if not len(roomy):
         return Best.empty(), np.inf, 0
     options, layouts = admission.grid.options, admission.grid.layouts.take(roomy)
@@ -138,7 +139,7 @@ def _cheapest(
             left = min(left, float(tighter.min(where=tighter > bar, initial=np.inf)))
             rows = rows[tighter <= bar]
         if len(rows):
-            best, priced = Chunk(problem, admission, roomy[rows]).choose(best, search)
+            best, priced = Chunk(problem, admission, roomy[rows], count.enough).choose(best, search)
             evaluated += priced
         position, size = position + size, min(2 * size, _LARGEST_RUN)
     return best, left, evaluated

@@ -120,12 +120,13 @@ def _transfers(problem: Problem, layouts: Layouts, options: Options, pairs: Pair
 
 def _offloaded(problem: Problem, layouts: Layouts, options: Options, pairs: Pairs, forward: Floats) -> Floats:
     """Activations leave for the host under the forward pass and return under the backward one."""
-    if not options.activation_offload.any():
+    away = options.activation_offload[pairs.offload]
+    if not away.any():
         return np.zeros(len(pairs))
     kept = activation_bytes(problem, layouts, options)
     layers = np.maximum(layouts.first_layers, layouts.middle_layers)[:, None, None]
     moved = layers * np.maximum(kept.dense, kept.moe if problem.architecture.is_moe else kept.dense)
     seconds = moved[pairs.layout, pairs.sequence, pairs.recompute] / problem.device.host_rate
     late = np.maximum(seconds - forward, 0.05 * seconds)
-    waited: Floats = 2.0 * late * options.activation_offload[pairs.offload]
+    waited: Floats = 2.0 * late * away
     return waited

@@ -129,6 +129,8 @@ def _hierarchical(problem: Problem, ranks: Ints, stride: Ints, size_bytes: Float
     """Node-wise sharding gathers within a node and all-reduces the shards across nodes."""
     device = problem.device
     flat = gather_seconds(device, Group.of(device, ranks, stride), size_bytes[:, 0])
+    if not options.node_shardings.any():
+        return np.broadcast_to(flat[:, None], (len(flat), len(options.sharding)))
     node = np.clip(device.gpus_per_node // stride, 1, ranks)
     within = gather_seconds(device, Group.of(device, node, stride), size_bytes[:, 0])
     across = gather_seconds(device, Group.of(device, ranks / node, stride * node), size_bytes[:, 0] / node)

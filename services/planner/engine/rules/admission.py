@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from math import prod
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -120,7 +121,7 @@ class _Tally:
             frozenset({axis}): np.full(1, float(shape[axis])) for axis in range(1, AXES)
         }
         self.masks: dict[frozenset[int], Bools] = {}
-        self.standing = int(np.prod([float(length) for length in shape]))
+        self.standing = prod(shape)
 
     def add(self, axes: frozenset[int], passes: Bools) -> int:
         """Add a mask and return how many points it refuses."""
@@ -136,7 +137,7 @@ class _Tally:
 
     def _count(self, component: frozenset[int]) -> Floats:
         stands, kind = _by_kind(self.masks, component, self._shape[LAYOUT_AXIS])
-        repeats = np.prod([float(self._shape[axis]) for axis in component if stands.shape[axis] == 1])
+        repeats = prod(self._shape[axis] for axis in component if stands.shape[axis] == 1)
         counts = np.count_nonzero(stands.reshape(len(stands), -1), axis=1) * repeats
         per_layout: Floats = counts[kind] if len(counts) > 1 else counts
         return per_layout
@@ -168,7 +169,7 @@ _MOST_CELLS = 1 << 27
 
 
 def _require_affordable(rule: str, lengths: Iterable[int]) -> None:
-    cells = int(np.prod([float(length) for length in lengths]))
+    cells = prod(lengths)
     if cells > _MOST_CELLS:
         raise InvalidRequest(
             "search.rules",
@@ -179,10 +180,9 @@ def _require_affordable(rule: str, lengths: Iterable[int]) -> None:
 
 
 def _filter_layouts(grid: Grid, rules: Sequence[Rule], dropped: dict[str, int]) -> Grid:
+    stands = np.ones(len(grid.layouts), np.bool_)
     for rule in rules:
-        passes = np.broadcast_to(rule.compiled.evaluate(grid).ravel(), (len(grid.layouts),))
-        refused = len(passes) - int(np.count_nonzero(passes))
-        dropped[rule.id] += refused * len(grid.options)
-        if refused:
-            grid = Grid(grid.problem, grid.layouts.take(passes), grid.options)
-    return grid
+        passes = stands & rule.compiled.evaluate(grid).ravel()
+        dropped[rule.id] += (int(np.count_nonzero(stands)) - int(np.count_nonzero(passes))) * len(grid.options)
+        stands = passes
+    return grid if stands.all() else Grid(grid.problem, grid.layouts.take(stands), grid.options)

@@ -17,7 +17,7 @@ from lark import Lark, Token, Tree, UnexpectedInput
 from planner.engine.rules.fields import AXES, FIELDS, Grid, RuleField, broadcast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -146,7 +146,13 @@ def _minus(tree: Tree[Token]) -> _Node:
 
 def _wide(values: NDArray[np.generic]) -> NDArray[np.generic]:
     """Small integer columns overflow in arithmetic; 64 bits do not."""
-    return values if values.dtype.kind == "f" else values.astype(np.int64)
+    return values if values.dtype.kind == "f" else values.astype(np.int64, copy=False)
+
+
+def _is_any(values: NDArray[np.generic], items: Sequence[object], *, negated: bool) -> NDArray[np.generic]:
+    """Whether each value is one of a few items: `np.isin` prepares for many."""
+    held = reduce(np.logical_or, [np.equal(values, np.asarray(item)) for item in items], np.zeros_like(values, np.bool_))
+    return np.logical_not(held) if negated else held
 
 
 def _safe(function: Callable[..., NDArray[np.generic]]) -> Callable[..., NDArray[np.generic]]:
@@ -217,7 +223,7 @@ def _code(choice: _Node, text: _Node) -> int:
 def _coded(choice: _Node, texts: list[_Node], *, negated: bool) -> _Node:
     codes = [_code(choice, text) for text in texts]
     return _Node(
-        "boolean", choice.axes, lambda grid: np.isin(choice.evaluate(grid), codes, invert=negated), choice.column
+        "boolean", choice.axes, lambda grid: _is_any(choice.evaluate(grid), codes, negated=negated), choice.column
     )
 
 
@@ -244,7 +250,7 @@ def _in_list(left: _Node, items: list[_Node], *, negated: bool) -> _Node:
     for item in items:
         _require(item, "number")
     values = [item.literal for item in items]
-    return _Node("boolean", left.axes, lambda grid: np.isin(left.evaluate(grid), values, invert=negated), left.column)
+    return _Node("boolean", left.axes, lambda grid: _is_any(left.evaluate(grid), values, negated=negated), left.column)
 
 
 def _list(tree: Tree[Token]) -> _Node:

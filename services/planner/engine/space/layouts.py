@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -53,12 +53,12 @@ class Layouts:
 
     def take(self, rows: NDArray[np.intp] | Bools | slice) -> Self:
         """Return the chosen rows."""
-        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
+        return type(self)(*(getattr(self, name)[rows] for name in self.__slots__))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Layouts]) -> Layouts:
         """Return all rows of `parts`, in order."""
-        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
 
 def divisors(number: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import combinations
+from math import prod
 from typing import TYPE_CHECKING, Self, get_args
 
 import numpy as np
@@ -73,7 +74,7 @@ class Options:
         return tuple(len(getattr(self, name)) for name in self.__slots__)
 
     def __len__(self) -> int:
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
     @property
     def work_shape(self) -> tuple[int, ...]:
