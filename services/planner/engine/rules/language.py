@@ -151,7 +151,9 @@ def _wide(values: NDArray[np.generic]) -> NDArray[np.generic]:
 
 def _is_any(values: NDArray[np.generic], items: Sequence[object], *, negated: bool) -> NDArray[np.generic]:
     """Whether each value is one of a few items: `np.isin` prepares for many."""
-    held = reduce(np.logical_or, [np.equal(values, np.asarray(item)) for item in items], np.zeros_like(values, np.bool_))
+    held = reduce(
+        np.logical_or, [np.equal(values, np.asarray(item)) for item in items], np.zeros_like(values, np.bool_)
+    )
     return np.logical_not(held) if negated else held
 
 
