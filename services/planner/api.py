@@ -56,13 +56,14 @@ async def create_plan(
     """Accept a search. The same question asked before is answered at once; asked at the same time, computed once."""
     state = state_of(request)
     body = await session.run_sync(resolved, caller.owner, body)
-    key = search_key(body)
+    spec = body.spec()
+    key = search_key(body, spec)
     document = await cache.read(state.redis, key) or await session.run_sync(store.result, key)
     PLAN_CACHE.labels("miss" if document is None else "hit").inc()
     if document is None:
         require_answerable(body)
     submission = replace(
-        submission_of(body, key, caller, state.settings.max_attempts, request.state.request_id),
+        submission_of(body, spec, key, caller, state.settings.max_attempts, request.state.request_id),
         idempotency_key=headers.idempotency_key,
         finished=document is not None,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from kit import canonical
 from kit.batches import BatchLines
-from kit.canonical import sha256
 from kit.jobs import Submission
 from planner import store
 from planner.catalog import digest
@@ -16,7 +16,7 @@ from planner.settings import SERVICE
 from planner.tasks import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from fastapi import Request
@@ -26,20 +26,23 @@ if TYPE_CHECKING:
     from kit.batches import Line
     from kit.batches.lines import Parse
 
-_NOT_THE_QUESTION = {"external_id", "priority"}
-
 
 class _SearchBeginsError(Exception):
     """The question was accepted: the search has begun."""
 
 
-def search_key(body: PlanRequest) -> str:
+def search_key(body: PlanRequest, spec: Mapping[str, Any]) -> str:
     """The fingerprint of the question, the engine and the catalogue: equal keys have equal answers."""
-    return _key(body.canonical())
+    return _key(_spelt(body, spec))
 
 
-def _key(question: dict[str, Any]) -> str:
-    return sha256({"engine": ENGINE_VERSION, "catalog": digest(), "question": question})
+def _spelt(body: PlanRequest, spec: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of the question in their canonical form. InvalidRequest on an unknown name."""
+    return {part: canonical.dumps(value) for part, value in body.canonical(spec).items()}
+
+
+def _key(question: dict[str, str]) -> str:
+    return canonical.digest("\n".join((ENGINE_VERSION, digest(), *question.values())))
 
 
 def require_answerable(body: PlanRequest) -> None:
@@ -53,14 +56,16 @@ def require_answerable(body: PlanRequest) -> None:
         body.run(stop)
 
 
-def submission_of(body: PlanRequest, key: str, caller: Principal, max_attempts: int, request_id: str) -> Submission:
+def submission_of(
+    body: PlanRequest, spec: dict[str, Any], key: str, caller: Principal, max_attempts: int, request_id: str
+) -> Submission:
     """The question as a job of ``caller``."""
     return Submission(
         service=SERVICE,
         owner=caller.owner,
         api_key=caller.key,
         quota=caller.quota,
-        spec=body.model_dump(mode="json", exclude=_NOT_THE_QUESTION),
+        spec=spec,
         max_attempts=max_attempts,
         active_key=key,
         labels=body.labels,
@@ -73,24 +78,25 @@ def submission_of(body: PlanRequest, key: str, caller: Principal, max_attempts: 
 
 def _parse(request: Request, caller: Principal) -> Parse:
     max_attempts, request_id = request.app.state.jobs.settings.max_attempts, request.state.request_id
-    answerable: set[str] = set()
+    answerable: set[tuple[str, ...] | None] = set()
 
     def parse(value: Any) -> Submission:
         body = PlanRequest.model_validate(value)
         try:
-            question = body.canonical()
+            spec = body.spec()
+            question = _spelt(body, spec)
             kind = _kind(body, question)
             if kind is None or kind not in answerable:
                 require_answerable(body)
-                answerable.add(kind or "")
+                answerable.add(kind)
         except InvalidRequest as error:
             raise refusal(error) from error
-        return submission_of(body, _key(question), caller, max_attempts, request_id)
+        return submission_of(body, spec, _key(question), caller, max_attempts, request_id)
 
     return parse
 
 
-def _kind(body: PlanRequest, question: dict[str, Any]) -> str | None:
+def _kind(body: PlanRequest, question: dict[str, str]) -> tuple[str, ...] | None:
     """Names questions that differ in their sizes only: a sweep is asked about once.
 
     None where sizes decide whether there is an answer at all, which they do not when data parallelism alone will do.
@@ -98,7 +104,7 @@ def _kind(body: PlanRequest, question: dict[str, Any]) -> str | None:
     cluster = body.cluster
     if not isinstance(cluster, HomogeneousCluster) or body.workload.global_batch_size % cluster.count:
         return None
-    return sha256({**question, "workload": {"precision": body.workload.precision}})
+    return tuple((question | {"workload": body.workload.precision}).values())
 
 
 def _register(session: Session, made: Sequence[tuple[UUID, Line]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from typing import Annotated, Any, Self
@@ -79,17 +80,23 @@ class PlanRequest(Asked, JobOptions):
     search: SearchOptions = SearchOptions()
     objective: Objective = "throughput"
 
-    def canonical(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
+        """What its job keeps, as JSON: all but what names the job and orders it among others."""
+        return self.model_dump(mode="json", exclude={"external_id", "priority"})
+
+    def canonical(self, spec: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The question alone, as JSON: names resolved, defaults filled, sets sorted. InvalidRequest on an unknown name.
 
         Two requests with equal canonical forms have equal answers under one engine version and catalogue digest.
+        ``spec``: this request's, from whoever has it already.
         """
         self.require_resolved()
+        spec = spec or self.spec()
         return {
             "model": _canonical_model(self.model),
-            "workload": self.workload.model_dump(mode="json"),
-            "cluster": _canonical_cluster(self.cluster),
-            "search": _canonical_search(self.search),
+            "workload": spec["workload"],
+            "cluster": _canonical_cluster(self.cluster, spec["cluster"]),
+            "search": _canonical_search(spec["search"]),
             "objective": self.objective,
         }
 
@@ -172,8 +179,10 @@ def _canonical_name(name: str, links: LinkOverrides, field: str) -> str:
     return resolve_device(name, links, field=field).name
 
 
-def _canonical_cluster(cluster: HomogeneousCluster | HeterogeneousCluster | CostCluster) -> dict[str, Any]:
-    body = cluster.model_dump(mode="json")
+def _canonical_cluster(
+    cluster: HomogeneousCluster | HeterogeneousCluster | CostCluster, spec: Mapping[str, Any]
+) -> dict[str, Any]:
+    body = dict(spec)
     if isinstance(cluster, HomogeneousCluster):
         return body | {"gpu": _canonical_name(cluster.gpu, cluster.links, "cluster.gpu")}
 
@@ -191,11 +200,5 @@ def _canonical_cluster(cluster: HomogeneousCluster | HeterogeneousCluster | Cost
     return body | {"gpus": sorted(names), "prices": renamed(body["prices"], "prices")}
 
 
-def _canonical_search(options: SearchOptions) -> dict[str, Any]:
-    body = options.model_dump(mode="json")
-    body["space"] = {name: _sorted(values) for name, values in body["space"].items()}
-    return body
-
-
-def _sorted(values: list[Any] | None) -> list[Any] | None:
-    return None if values is None else sorted(set(values))
+def _canonical_search(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {**spec, "space": {name: values and sorted(set(values)) for name, values in spec["space"].items()}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -19,6 +20,9 @@ one that closes, or a request meets the other's end."""
 
 def serve(app: FastAPI, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight get ``10`` seconds to end."""
+    # What start-up made stays: no pass of the collector, which stops every request, need look at it again.
+    gc.collect()
+    gc.freeze()
     uvicorn.Server(_config(app, host=host, port=port)).run()
 
 

@@ -29,7 +29,27 @@ async def refuse_unstorable_text(request: Request) -> None:
 
 def unstorable_fields(value: Any) -> list[FieldError]:
     """The first fields of a JSON value that a database cannot keep."""
+    if _is_storable(value):
+        return []
     return [_error(path, item, fault) for path, item, fault in islice(_faults(value, ""), _SHOWN_FIELDS)]
+
+
+def _is_storable(value: Any) -> bool:
+    """Whether nothing is wrong, as is usual: told without saying where anything is, at a tenth of the time."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if _text_fault(item):
+                return False
+        elif isinstance(item, dict):
+            waiting += item
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, float) and not math.isfinite(item):
+            return False
+    return True
 
 
 def _faults(value: Any, path: str) -> Iterator[tuple[str, Any, str]]:
