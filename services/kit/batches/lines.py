@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from pydantic import BaseModel, Field, ValidationError
 from kit.jobs.submit import Submission
 from kit.problems import FieldError, Problem, ProblemDetails, details, field_error, invalid_request
 from kit.web.text_guard import unstorable_fields
+
+LINES_AT_ONCE = 1000
 
 
 class Rejection(BaseModel):
@@ -37,12 +40,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A batch's body, read: what can be jobs, what cannot, and what names the whole."""
+    """A batch's body, read but not parsed: each line's bytes or each element of the array, and what names the whole."""
+
+    raws: list[Any]
+    body_sha256: str
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Some lines of a batch: what can be jobs, and what cannot."""
 
     lines: list[Line]
     rejections: list[Rejection]
-    body_sha256: str
-    idempotency_key: str | None = None
 
 
 Parse = Callable[[Any], Submission]
@@ -67,6 +77,29 @@ def parse_line(number: int, raw: bytes | Any, parse: Parse) -> Line | Rejection:
     external_id = value.get("external_id") if isinstance(value, dict) else None
     shown = external_id if isinstance(external_id, str) else None
     return Rejection(line=number, external_id=shown, problem=details(problem))
+
+
+def parse_lines(first: int, raws: Sequence[Any], parse: Parse) -> Parsed:
+    """Read lines that stand together; the first has the number ``first``."""
+    read = [parse_line(number, raw, parse) for number, raw in enumerate(raws, first)]
+    lines = [line for line in read if isinstance(line, Line)]
+    return Parsed(lines, [line for line in read if isinstance(line, Rejection)])
+
+
+async def parsed_ahead(raws: Sequence[Any], parse: Parse) -> AsyncIterator[Parsed]:
+    """A batch's lines, a thousand at a time, off the event loop; the next while the reader deals with the last."""
+
+    def begin(start: int) -> asyncio.Task[Parsed]:
+        chunk = raws[start : start + LINES_AT_ONCE]
+        return asyncio.create_task(asyncio.to_thread(parse_lines, start + 1, chunk, parse))
+
+    starts = range(0, len(raws), LINES_AT_ONCE)
+    parsing = begin(0)
+    for start in starts:
+        parsed = await parsing
+        if start != starts[-1]:
+            parsing = begin(start + LINES_AT_ONCE)
+        yield parsed
 
 
 def _in_body(error: ValidationError) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -16,8 +16,9 @@ from fastapi.responses import StreamingResponse
 from kit import audit
 from kit.auth import Principal, actor_of, require
 from kit.batches import store
-from kit.batches.lines import Line, Parse, Received, Rejection, parse_line, split_lines
-from kit.batches.views import PREFIX, BatchReport, BatchView, entity_tag, report, view
+from kit.batches.acceptance import Acceptance
+from kit.batches.lines import Line, Parse, Parsed, Received, parsed_ahead, split_lines
+from kit.batches.views import PREFIX, BatchReport, BatchView, entity_tag, report, validated, view
 from kit.db import async_transaction
 from kit.jobs.models import Batch, Job
 from kit.jobs.web.dependencies import SessionDependency, state_of
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from kit.settings import JobSettings
 
-_PARSED_AT_ONCE = 100
 _RESULTS_AT_ONCE = 100
 _MAX_WAIT_SECONDS = 60
 _POLL_SECONDS = 0.25
@@ -88,14 +88,12 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         where lines have an `external_id`; under an `Idempotency-Key` it is the same batch.
         """
         state = state_of(request)
-        received = await _read(request, lines.parse(request, caller), state.settings)
+        received = await _read(request, state.settings, headers.idempotency_key)
+        ahead = parsed_ahead(received.raws, lines.parse(request, caller))
         if validate_only:
-            return _only_validated(received)
-        received = replace(received, idempotency_key=headers.idempotency_key)
-        async with async_transaction(state.engine) as session:
-            batch = await session.run_sync(
-                store.accept, service, actor_of(request, caller), received, lines.computed, lines.register
-            )
+            return validated([parsed async for parsed in ahead])
+        acceptance = Acceptance(service, actor_of(request, caller), lines.computed, lines.register)
+        batch = await _accept(state.engine, acceptance, received, ahead)
         response.headers["Location"] = f"{PREFIX}/{batch.id}"
         return report(batch)
 
@@ -151,33 +149,29 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
     return router
 
 
-async def _read(request: Request, parse: Parse, settings: JobSettings) -> Received:
-    """Parse the body some lines at a time, off the event loop: others are served meanwhile."""
-    good: list[Line] = []
-    bad: list[Rejection] = []
+async def _accept(
+    engine: AsyncEngine, acceptance: Acceptance, received: Received, ahead: AsyncIterator[Parsed]
+) -> Batch:
+    async with async_transaction(engine) as session:
+        if await session.run_sync(acceptance.begin, received):
+            async for parsed in ahead:
+                await session.run_sync(acceptance.add, parsed)
+            await session.run_sync(acceptance.end)
+    return acceptance.batch
 
-    def parse_some(first: int, raws: Sequence[Any]) -> None:
-        for number, raw in enumerate(raws, first):
-            line = parse_line(number, raw, parse)
-            if isinstance(line, Line):
-                good.append(line)
-            else:
-                bad.append(line)
 
+async def _read(request: Request, settings: JobSettings, idempotency_key: str | None) -> Received:
+    """The whole body: no transaction waits for a slow sender."""
     digest = hashlib.sha256()
-    number, waiting = 1, []
+    raws: list[Any] = []
     async for raw in _raw_lines(request):
-        waiting.append(raw)
-        digest.update(raw if isinstance(raw, bytes) else json.dumps(raw, sort_keys=True).encode())
-        if number + len(waiting) - 1 > settings.batch_max_lines:
+        if len(raws) == settings.batch_max_lines:
             raise _too_many(settings.batch_max_lines)
-        if len(waiting) == _PARSED_AT_ONCE:
-            await asyncio.to_thread(parse_some, number, waiting)
-            number, waiting = number + len(waiting), []
-    await asyncio.to_thread(parse_some, number, waiting)
-    if not good and not bad:
+        raws.append(raw)
+        digest.update(raw if isinstance(raw, bytes) else json.dumps(raw, sort_keys=True).encode())
+    if not raws:
         raise invalid_request([FieldError(field="body", message="has no lines", remedy="send one request a line")])
-    return Received(good, bad, digest.hexdigest())
+    return Received(raws, digest.hexdigest(), idempotency_key)
 
 
 async def _raw_lines(request: Request) -> AsyncIterator[Any]:
@@ -202,20 +196,6 @@ async def _raw_lines(request: Request) -> AsyncIterator[Any]:
 def _too_many(limit: int) -> Problem:
     error = FieldError(field="body", message=f"has more than {limit} lines", remedy="send several batches")
     return Problem(413, "body-too-large", "The batch is too large", error.message, errors=[error])
-
-
-def _only_validated(received: Received) -> BatchReport:
-    return BatchReport(
-        id=None,
-        status=None,
-        total=len(received.lines) + len(received.rejections),
-        accepted=len(received.lines),
-        duplicates=0,
-        rejected=len(received.rejections),
-        rejections=received.rejections,
-        links={},
-        created_at=None,
-    )
 
 
 async def _results(engine: AsyncEngine, lines: BatchLines, batch_id: UUID, since: int) -> AsyncIterator[str]:

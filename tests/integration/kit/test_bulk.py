@@ -6,14 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
-from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
+from tests.support.batches import batch_of
 
-from kit.audit import Actor
-from kit.batches import Line, Received, accept, cancel_some
+from kit.batches import cancel_some
 from kit.batches.store import counts, ended, request_cancel
 from kit.db import transaction
 from kit.jobs import Job, JobStatus, Submission, submit, transitions
@@ -36,13 +35,6 @@ LINES = st.lists(
 
 def submission(**fields: Any) -> Submission:
     return Submission(**{"service": "toy", "owner": "ann", "spec": {"n": 1}, "max_attempts": 3, **fields})
-
-
-def batch_of(engine: Engine, *lines: Submission) -> UUID:
-    numbered = [Line(number, line) for number, line in enumerate(lines, 1)]
-    with transaction(engine) as session:
-        received = Received(numbered, [], "")
-        return accept(session, "toy", Actor("ann"), received, lambda *_: (), lambda *_: None).id
 
 
 def shape(engine: Engine) -> list[tuple[Any, ...]]:

@@ -9,12 +9,11 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, select, text
+from tests.support.batches import batch_of
 from typer.testing import CliRunner
 
 from kit import audit, retention
 from kit.audit import Actor, AuditEntry
-from kit.batches.lines import Line, Received
-from kit.batches.store import accept
 from kit.cli import app
 from kit.db import transaction
 from kit.jobs import Claim, Job, JobEvent, Submission, submit, transitions
@@ -130,10 +129,7 @@ def test_a_job_that_others_follow_stays_until_they_have_ended(engine: Engine) ->
 
 
 def test_a_batch_keeps_its_jobs_until_it_is_old_itself(engine: Engine) -> None:
-    lines = [Line(number, request(spec={"n": number})) for number in range(2)]
-    received = Received(lines, [], "")
-    with transaction(engine) as session:
-        batch_id = accept(session, "toy", Actor("ann"), received, lambda *_: (), lambda *_: None).id
+    batch_id = batch_of(engine, *(request(spec={"n": number}) for number in range(2)))
     first, second = sorted(ids(engine))
     with transaction(engine) as session:
         transitions.cancel(session, first)
