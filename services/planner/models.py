@@ -60,6 +60,7 @@ class FittedCalibration(Base):
     __tablename__ = "calibrations"
     __table_args__ = (
         Index("ix_calibrations_owner_id", "owner", "id"),
+        Index("uq_calibrations_idempotency_key", "owner", "idempotency_key", unique=True),
         {"schema": "planner"},
     )
 
@@ -71,4 +72,5 @@ class FittedCalibration(Base):
     runs: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     result: Mapped[dict[str, Any]] = mapped_column(JSONB)
     catalog_digest: Mapped[str]
+    idempotency_key: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

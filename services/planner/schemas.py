@@ -137,7 +137,7 @@ class EstimateRequest(Asked):
         if self.strategies is None:
             return estimate(self.model, self.workload, self.cluster, self.strategy or Strategy())
         priced = [
-            estimate(self.model, self.workload, self.cluster, strategy, field=f"strategies[{index}]")
+            estimate(self.model, self.workload, self.cluster, strategy, field=f"strategies.{index}")
             for index, strategy in enumerate(self.strategies)
         ]
         return Estimates(estimates=priced)
@@ -194,9 +194,7 @@ def _canonical_cluster(
     body["links"] = renamed(body["links"], "links")
     if isinstance(cluster, HeterogeneousCluster):
         return body | {"limits": renamed(body["limits"], "limits")}
-    names = {
-        _canonical_name(name, LinkOverrides(), f"cluster.gpus[{index}]") for index, name in enumerate(cluster.gpus)
-    }
+    names = {_canonical_name(name, LinkOverrides(), f"cluster.gpus.{index}") for index, name in enumerate(cluster.gpus)}
     return body | {"gpus": sorted(names), "prices": renamed(body["prices"], "prices")}
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.e2e.test_plans import question
+from tests.support.stack import Stack
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
@@ -102,6 +103,18 @@ def test_identical_lines_are_one_search_and_many_jobs(planner: httpx.Client) -> 
     ended = results(planner, report["id"])
     assert len({line["job"]["id"] for line in ended}) == 40
     assert len({line["job"]["search"]["seconds"] for line in ended}) == 1
+
+
+@pytest.mark.parametrize("service", ["planner", "codetree"])
+def test_batches_are_listed_the_newest_first(stack: Stack, service: str) -> None:
+    line = {"planner": question(), "codetree": {"task": "What is 6 times 7?", "policy": {"kind": "program"}}}
+    with stack.client(service) as client:
+        made = [client.post("/batches", json=[line[service]]).json()["id"] for _ in range(2)]
+        page = client.get("/batches", params={"limit": 1}).json()
+        following = client.get("/batches", params={"limit": 1, "cursor": page["next_cursor"]}).json()
+        whole = client.get(f"/batches/{made[1]}", params={"wait": 60}).json()
+    assert [one["id"] for one in page["items"] + following["items"]] == made[::-1]
+    assert (whole["status"], whole["ended"], whole["counts"]["succeeded"]) == ("finished", 1, 1)
 
 
 def test_validate_only_accepts_nothing(planner: httpx.Client) -> None:

@@ -45,7 +45,7 @@ def test_runs_become_a_calibration_that_estimates_and_plans_name(planner: httpx.
     calibration = answer.json()
     assert calibration["errors"]["after"] < calibration["errors"]["before"]
     assert planner.get(answer.headers["location"]).json() == calibration
-    assert calibration["id"] in {one["id"] for one in planner.get("/calibrations").json()}
+    assert calibration["id"] in {one["id"] for one in planner.get("/calibrations").json()["items"]}
 
     plain = estimated(planner, STRATEGIES[0]).json()["iteration_seconds"]
     named = estimated(planner, STRATEGIES[0], calibration=calibration["id"]).json()["iteration_seconds"]
@@ -65,10 +65,33 @@ def test_what_cannot_be_calibrated_or_named_says_why(planner: httpx.Client) -> N
     body["runs"][1]["strategy"] = {"tensor_parallel": 3}
     refused = planner.post("/calibrations", json=body)
     assert refused.status_code == 422
-    assert refused.json()["errors"][0]["field"].startswith("runs[1].strategy")
+    assert refused.json()["errors"][0]["field"].startswith("runs.1.strategy")
 
     unknown = str(uuid4())
     assert planner.get(f"/calibrations/{unknown}").status_code == 404
     refused = estimated(planner, STRATEGIES[0], calibration=unknown)
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "calibration"
+
+
+def test_a_calibration_is_sent_again_listed_and_forgotten(planner: httpx.Client) -> None:
+    body, key = measured(planner, 1.2), {"Idempotency-Key": str(uuid4())}
+    first = planner.post("/calibrations", json=body, headers=key)
+    again = planner.post("/calibrations", json=body, headers=key)
+    assert again.json() == first.json()
+    other = planner.post("/calibrations", json=body | {"name": "another"}, headers=key)
+    assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+
+    planner.post("/calibrations", json=body)
+    page = planner.get("/calibrations", params={"limit": 1}).json()
+    following = planner.get("/calibrations", params={"limit": 1, "cursor": page["next_cursor"]}).json()
+    assert page["items"][0]["created_at"] > following["items"][0]["created_at"]
+
+    path = first.headers["location"]
+    assert planner.get(path, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    named = {"model": MODEL, "workload": WORKLOAD, "cluster": CLUSTER, "calibration": first.json()["id"]}
+    job = planner.post("/plans", json=named).headers["location"]
+    assert planner.delete(path).status_code == 204
+    assert planner.delete(path).status_code == planner.get(path).status_code == 404
+    assert planner.get(job, params={"wait": 60}).json()["status"] == "succeeded"
+    assert planner.post("/plans", json=named).status_code == 422

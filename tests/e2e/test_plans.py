@@ -92,6 +92,8 @@ def test_polling_with_an_etag_costs_nothing_while_nothing_changes(planner: httpx
     etag = planner.get(path).headers["etag"]
     assert planner.get(path, headers={"If-None-Match": etag}).status_code == 304
     assert planner.get(path, headers={"If-None-Match": '"0"'}).status_code == 200
+    for tags in (f"W/{etag}", f'"0", {etag}', "*"):
+        assert planner.get(path, headers={"If-None-Match": tags}).status_code == 304
 
 
 def test_an_idempotency_key_makes_a_repeat_safe(planner: httpx.Client) -> None:
@@ -126,6 +128,16 @@ def test_lists_filter_by_label_and_page(planner: httpx.Client) -> None:
         cursor = page["next_cursor"]
     assert seen == made
     assert cursor is None
+
+
+def test_a_job_is_found_by_its_external_id_and_a_misspelt_filter_lists_nothing(planner: httpx.Client) -> None:
+    name = str(uuid4())
+    job = planner.post("/plans", json=QUESTION | {"external_id": name}).json()
+    found = planner.get("/plans", params={"external_id": name}).json()
+    assert ([one["id"] for one in found["items"]], found["next_cursor"]) == ([job["id"]], None)
+    assert planner.get("/plans", params={"external_id": str(uuid4())}).json()["items"] == []
+    refused = planner.get("/plans", params={"externalid": name})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "externalid")
 
 
 def test_nothing_fits_is_an_answer_with_reasons(planner: httpx.Client) -> None:

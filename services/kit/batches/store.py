@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 
+from kit import paging
 from kit.jobs.mass_cancel import cancel_many
 from kit.jobs.models import Batch, Job, in_states
 from kit.jobs.states import ACTIVE, JobStatus
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from kit.paging import PageQuery
+
 _CANCELS_AT_ONCE = 1000
 
 
@@ -27,6 +30,12 @@ def get(session: Session, service: str, owner: str, batch_id: UUID) -> Batch:
     if batch is None:
         raise Problem(404, "not-found", "Not found", f"There is no batch {batch_id}.")
     return batch
+
+
+def page(session: Session, service: str, owner: str, asked: PageQuery) -> tuple[Sequence[Batch], str | None]:
+    """A page of the owner's batches, the newest first, and the cursor of the next one."""
+    query = select(Batch).where(Batch.service == service, Batch.owner == owner)
+    return paging.page(session, query, Batch.id, asked)
 
 
 def counts(session: Session, batch_id: UUID) -> dict[JobStatus, int]:

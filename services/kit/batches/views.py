@@ -31,8 +31,8 @@ class BatchReport(BaseModel):
     created_at: datetime | None
 
 
-class BatchView(BaseModel):
-    """A batch and how far its jobs are."""
+class BatchSummary(BaseModel):
+    """A batch and how many of its jobs have ended."""
 
     id: UUID
     status: BatchStatus
@@ -40,10 +40,23 @@ class BatchView(BaseModel):
     accepted: int
     duplicates: int
     rejected: int
-    counts: dict[JobStatus, int] = Field(description="The batch's own jobs by state.")
+    ended: int = Field(description="Jobs of the batch that have ended, of those accepted.")
     created_at: datetime
     finished_at: datetime | None
     links: dict[str, str]
+
+
+class BatchView(BatchSummary):
+    """A batch and how far its jobs are."""
+
+    counts: dict[JobStatus, int] = Field(description="The batch's own jobs by state.")
+
+
+class BatchList(BaseModel):
+    """A page of batches, and the cursor of the next one (null at the end)."""
+
+    items: list[BatchSummary]
+    next_cursor: str | None
 
 
 def status_of(batch: Batch) -> BatchStatus:
@@ -98,14 +111,19 @@ def validated(chunks: Sequence[Parsed]) -> BatchReport:
 
 def view(batch: Batch, counts: dict[JobStatus, int]) -> BatchView:
     """The batch as it stands."""
-    return BatchView(
+    return BatchView(**summary(batch).model_dump(), counts=counts)
+
+
+def summary(batch: Batch) -> BatchSummary:
+    """The batch as its own row tells, without counting its jobs."""
+    return BatchSummary(
         id=batch.id,
         status=status_of(batch),
         total=batch.total,
         accepted=batch.accepted,
         duplicates=batch.duplicates,
         rejected=len(batch.rejections),
-        counts=counts,
+        ended=batch.finished,
         created_at=batch.created_at,
         finished_at=batch.finished_at,
         links=links_of(batch),

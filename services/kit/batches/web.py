@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from kit import audit
@@ -18,13 +18,15 @@ from kit.auth import Principal, actor_of, require
 from kit.batches import store
 from kit.batches.acceptance import Acceptance
 from kit.batches.lines import Line, Parse, Parsed, Received, parsed_ahead, split_lines
-from kit.batches.views import PREFIX, BatchReport, BatchView, entity_tag, report, validated, view
+from kit.batches.views import PREFIX, BatchList, BatchReport, BatchView, entity_tag, report, summary, validated, view
 from kit.db import async_transaction
 from kit.jobs.models import Batch, Job
 from kit.jobs.web.dependencies import SessionDependency, state_of
 from kit.jobs.web.submission import JobHeaders
+from kit.paging import PageQuery
 from kit.problems import FieldError, Problem, invalid_request
 from kit.web.app import problem_response
+from kit.web.conditional import NOT_CHANGED, IfNoneMatch, not_modified
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -36,7 +38,6 @@ _RESULTS_AT_ONCE = 100
 _MAX_WAIT_SECONDS = 60
 _POLL_SECONDS = 0.25
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: problem_response("There is no such batch, or it is not yours")}
-_NOT_CHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has not changed since `If-None-Match`"}}
 _BODY = {
     "required": True,
     "content": {
@@ -97,12 +98,19 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         response.headers["Location"] = f"{PREFIX}/{batch.id}"
         return report(batch)
 
-    @router.get("/{batch_id}", responses=_NOT_FOUND | _NOT_CHANGED, summary="Read a batch, or wait for its end")  # noqa: FAST003
+    @router.get("", summary="List batches, the newest first")
+    async def list_batches(
+        query: Annotated[PageQuery, Query()], session: SessionDependency, caller: Principal = reader
+    ) -> BatchList:
+        rows, following = await session.run_sync(store.page, service, caller.owner, query)
+        return BatchList(items=[summary(batch) for batch in rows], next_cursor=following)
+
+    @router.get("/{batch_id}", responses=_NOT_FOUND | NOT_CHANGED, summary="Read a batch, or wait for its end")  # noqa: FAST003
     async def read_batch(
         request: Request,
         response: Response,
         wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for the end.")] = 0,
-        if_none_match: Annotated[str | None, Header()] = None,
+        if_none_match: IfNoneMatch = None,
         batch: Batch = owned,
     ) -> BatchView:
         deadline = asyncio.get_running_loop().time() + wait
@@ -115,8 +123,8 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
                 break
             await asyncio.sleep(_POLL_SECONDS)
         response.headers["ETag"] = entity_tag(batch)
-        if if_none_match == entity_tag(batch):
-            return Response(status_code=304, headers={"ETag": entity_tag(batch)})  # type: ignore[return-value]
+        if (unchanged := not_modified(entity_tag(batch), if_none_match)) is not None:
+            return unchanged  # type: ignore[return-value]
         return view(batch, counted)
 
     @router.get(
@@ -134,6 +142,11 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         stream = _results(state_of(request).engine, lines, batch.id, since)
         return StreamingResponse(stream, media_type="application/jsonl")
 
+    _add_cancel(router, service, writer)
+    return router
+
+
+def _add_cancel(router: APIRouter, service: str, writer: Principal) -> None:
     @router.post("/{batch_id}/cancel", status_code=202, responses=_NOT_FOUND, summary="Cancel every job of a batch")
     async def cancel_batch(
         batch_id: UUID, request: Request, session: SessionDependency, caller: Principal = writer
@@ -145,8 +158,6 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         await session.run_sync(audit.record, actor_of(request, caller), "batch.cancel", target)
         await session.refresh(batch)
         return view(batch, await session.run_sync(store.counts, batch_id))
-
-    return router
 
 
 async def _accept(

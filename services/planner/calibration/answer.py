@@ -53,14 +53,14 @@ def _priced(request: CalibrationRequest, index: int) -> PricedRun:
     try:
         return PricedRun(run)
     except InvalidRequest as error:
-        raise InvalidRequest(f"runs[{index}].{error.field}", error.value, error.message, error.remedy) from error
+        raise InvalidRequest(f"runs.{index}.{error.field}", error.value, error.message, error.remedy) from error
 
 
 def _require_one_gpu(runs: Sequence[PricedRun]) -> None:
     for index, run in enumerate(runs):
         if run.gpu != runs[0].gpu:
             raise InvalidRequest(
-                f"runs[{index}].cluster.gpu",
+                f"runs.{index}.cluster.gpu",
                 run.gpu,
                 f"differs from the first run's {runs[0].gpu}",
                 "send one calibration for each GPU type",

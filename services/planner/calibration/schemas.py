@@ -82,3 +82,10 @@ class CalibrationView(CalibrationResult):
     name: str
     created_at: datetime
     catalog_digest: str = Field(description="Catalogue the factors apply to.")
+
+
+class CalibrationList(Output):
+    """A page of calibrations, and the cursor of the next one (null at the end)."""
+
+    items: list[CalibrationView]
+    next_cursor: str | None

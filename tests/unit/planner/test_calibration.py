@@ -103,7 +103,7 @@ def test_a_run_that_cannot_be_laid_out_is_named() -> None:
     bad[1] = bad[1].model_copy(update={"strategy": bad[1].strategy.model_copy(update={"tensor_parallel": 3})})
     with pytest.raises(InvalidRequest) as caught:
         calibrate(CalibrationRequest(runs=bad))
-    assert caught.value.field.startswith("runs[1].strategy")
+    assert caught.value.field.startswith("runs.1.strategy")
 
 
 def test_runs_on_two_gpu_types_are_refused() -> None:

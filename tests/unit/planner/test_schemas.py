@@ -133,7 +133,7 @@ def test_estimates_of_one_and_of_several() -> None:
     assert several.estimates[0] == single
     with pytest.raises(InvalidRequest) as caught:
         EstimateRequest.model_validate(BODY | {"strategies": [one, {"tensor_parallel": 3}]}).run()
-    assert caught.value.field == "strategies[1].tensor_parallel"
+    assert caught.value.field == "strategies.1.tensor_parallel"
 
 
 @pytest.mark.parametrize("extra", [{}, {"strategy": {}, "strategies": [{}]}, {"strategies": []}])

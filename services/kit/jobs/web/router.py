@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from kit import audit
 from kit.auth import Principal, actor_of, require
@@ -21,8 +21,10 @@ from kit.jobs.states import JobStatus
 from kit.jobs.web.dependencies import JobServiceState, SessionDependency, state_of
 from kit.jobs.web.following import POLL_SECONDS, wait
 from kit.jobs.web.views import JobList, JobView, entity_tag, job_fields
+from kit.paging import PageQuery
 from kit.problems import FieldError, invalid_request
 from kit.web.app import problem_response
+from kit.web.conditional import NOT_CHANGED, IfNoneMatch, not_modified
 from kit.webhooks import store as deliveries
 from kit.webhooks.views import DeliveryView
 
@@ -34,16 +36,14 @@ Views = Callable[["Session", Sequence[Job]], list[Any]]
 
 _MAX_WAIT_SECONDS = 60
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: problem_response("There is no such job, or it is not yours")}
-_NOT_CHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has not changed since `If-None-Match`"}}
 
 
-class _ListQuery(BaseModel):
+class _ListQuery(PageQuery):
     """How to list jobs."""
 
-    cursor: str | None = Field(default=None, max_length=64, description="`next_cursor` of the page before.")
-    limit: int = Field(default=50, ge=1, le=500)
     status: list[JobStatus] = Field(default=[], description="May be repeated.")
     label: list[str] = Field(default=[], description="`key=value`; repeated, all must match.", examples=[["team=nlp"]])
+    external_id: str | None = Field(default=None, max_length=255, description="The job that has this id of yours.")
     sort: Literal["created_at", "-created_at"] = "-created_at"
 
 
@@ -64,29 +64,31 @@ def job_router(*, service: str, prefix: str, noun: str, scope: str, view: type[J
     async def list_jobs(
         query: Annotated[_ListQuery, Query()], session: SessionDependency, caller: Principal = reader
     ) -> JobList:
-        chosen = JobFilter(service, caller.owner, query.status, _labels(query.label), query.sort == "-created_at")
-        rows, following = await session.run_sync(queries.page, chosen, query.cursor, query.limit)
+        newest_first = query.sort == "-created_at"
+        labels = _labels(query.label)
+        chosen = JobFilter(service, caller.owner, query.status, labels, query.external_id, newest_first)
+        rows, following = await session.run_sync(queries.page, chosen, query)
         return JobList(items=[JobView(**job_fields(job, prefix)) for job in rows], next_cursor=following)
 
     @router.get(
         "/{job_id}",  # noqa: FAST003 - `owned_job` reads it
         response_model=view,
-        responses=_NOT_FOUND | _NOT_CHANGED,
+        responses=_NOT_FOUND | NOT_CHANGED,
         summary="Read a job, or wait for its end",
     )
     async def read_job(
         request: Request,
         response: Response,
         wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for the end.")] = 0,
-        if_none_match: Annotated[str | None, Header()] = None,
+        if_none_match: IfNoneMatch = None,
         job: Job = owned,
     ) -> Any:
         state = state_of(request)
         if wait:
             job = await _until_ended(state, job, wait)
         response.headers["ETag"] = entity_tag(job)
-        if if_none_match == entity_tag(job):
-            return Response(status_code=304, headers={"ETag": entity_tag(job)})
+        if (unchanged := not_modified(entity_tag(job), if_none_match)) is not None:
+            return unchanged
         async with async_transaction(state.engine) as session:
             return (await session.run_sync(views, [job]))[0]
 
