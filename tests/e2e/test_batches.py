@@ -74,6 +74,13 @@ def test_wrong_lines_are_reported_and_hold_up_no_others(planner: httpx.Client) -
     assert planner.get(f"/batches/{report['id']}", params={"wait": 60}).json()["counts"]["succeeded"] == 2
 
 
+def test_lines_are_numbered_as_an_editor_numbers_them(planner: httpx.Client) -> None:
+    body = b"\xef\xbb\xbf" + lines(question()) + b"   \n\r\n{\r\n"
+    for validate_only in (True, False):
+        report = submit(planner, body, validate_only=validate_only)
+        assert (report["total"], [one["line"] for one in report["rejections"]]) == (2, [4])
+
+
 def test_sent_again_it_makes_no_new_jobs_and_another_question_is_refused(planner: httpx.Client) -> None:
     requests = sweep(range(1, 4), str(uuid4()))
     first = submit(planner, lines(*requests))

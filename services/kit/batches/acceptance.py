@@ -53,7 +53,7 @@ class Acceptance:
             id=uuid7(),
             service=self.service,
             owner=self.actor.owner,
-            total=len(received.raws),
+            total=sum(raw != b"" for raw in received.raws),
             idempotency_key=received.idempotency_key,
             body_sha256=received.body_sha256,
             accepted=0,

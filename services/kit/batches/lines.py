@@ -80,8 +80,8 @@ def parse_line(number: int, raw: bytes | Any, parse: Parse) -> Line | Rejection:
 
 
 def parse_lines(first: int, raws: Sequence[Any], parse: Parse) -> Parsed:
-    """Read lines that stand together; the first has the number ``first``."""
-    read = [parse_line(number, raw, parse) for number, raw in enumerate(raws, first)]
+    """Read lines that stand together; the first has the number ``first``. Blank ones are counted only."""
+    read = [parse_line(number, raw, parse) for number, raw in enumerate(raws, first) if raw != b""]
     lines = [line for line in read if isinstance(line, Line)]
     return Parsed(lines, [line for line in read if isinstance(line, Rejection)])
 
@@ -108,12 +108,11 @@ def _in_body(error: ValidationError) -> Iterator[dict[str, Any]]:
 
 
 async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The non-empty lines of a streamed NDJSON body."""
+    """The lines of a streamed NDJSON body; what is blank is empty, so that lines keep their numbers."""
     rest = b""
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            if line.strip():
-                yield line
+            yield line if line.strip() else b""
     if rest.strip():
         yield rest

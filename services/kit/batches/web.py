@@ -180,7 +180,7 @@ async def _read(request: Request, settings: JobSettings, idempotency_key: str | 
             raise _too_many(settings.batch_max_lines)
         raws.append(raw)
         digest.update(raw if isinstance(raw, bytes) else json.dumps(raw, sort_keys=True).encode())
-    if not raws:
+    if all(raw == b"" for raw in raws):
         raise invalid_request([FieldError(field="body", message="has no lines", remedy="send one request a line")])
     return Received(raws, digest.hexdigest(), idempotency_key)
 

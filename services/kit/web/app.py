@@ -31,6 +31,7 @@ _DESCRIPTIONS = {
     401: "No valid API key was given",
     403: "The API key lacks the scope",
     413: "The body is larger than the service accepts",
+    415: "The body has a media type or a Content-Encoding that is not understood",
     422: "A field is wrong: `errors` names it, its value and the remedy",
     503: "A part the service needs is away: try again after `Retry-After` seconds",
 }

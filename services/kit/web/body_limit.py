@@ -1,4 +1,4 @@
-"""Refuse a body that is too large before reading it, as a problem; Starlette's own limit answers plain text."""
+"""Refuse a body that is too large or compressed before reading it; Starlette's own limit answers plain text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class BodyLimitMiddleware:
-    """Answer 413 for a body over ``max_body_bytes``, whether its length is declared or only found while reading."""
+    """Answer 413 for a body over ``max_body_bytes``, whether its length is declared or only found while reading.
+
+    A compressed one is answered with 415.
+    """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int, by_path: Mapping[str, int] | None = None) -> None:
         self.app = app
@@ -28,9 +31,8 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
         limit = self._by_path.get(scope["path"], self._default_bytes)
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            await render(Request(scope), _problem(int(declared), limit))(scope, receive, send)
+        if refusal := _refusal(Headers(scope=scope), limit):
+            await render(Request(scope), refusal)(scope, receive, send)
             return
         seen_bytes = 0
         started = False
@@ -57,6 +59,24 @@ class BodyLimitMiddleware:
                 raise
         if seen_bytes > limit and not started:
             await render(Request(scope), _problem(seen_bytes, limit))(scope, receive, send)
+
+
+def _refusal(headers: Headers, limit: int) -> Problem | None:
+    """What is wrong with a body by what its headers say."""
+    encoding, declared = headers.get("content-encoding", "identity"), headers.get("content-length", "")
+    if encoding.lower() != "identity":
+        return _encoded(encoding)
+    return _problem(int(declared), limit) if declared.isdigit() and int(declared) > limit else None
+
+
+def _encoded(encoding: str) -> Problem:
+    """A compressed body would be unpacked past any limit."""
+    error = FieldError(
+        field="Content-Encoding", value=encoding[:64], message="is not understood", remedy="send the body as it is"
+    )
+    detail = f"Content-Encoding {error.message}; {error.remedy}."
+    headers = {"Accept-Encoding": "identity", "Connection": "close"}
+    return Problem(415, "unsupported-encoding", "Unsupported encoding", detail, errors=[error], headers=headers)
 
 
 def _problem(size_bytes: int, limit: int) -> Problem:

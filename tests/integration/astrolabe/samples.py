@@ -188,6 +188,7 @@ def batch(status: str = "finished", **counts: int) -> dict[str, Any]:
         "accepted": sum(counts.values()),
         "duplicates": 0,
         "rejected": 0,
+        "ended": sum(counts.get(state, 0) for state in states[3:]),
         "counts": {state: counts.get(state, 0) for state in states},
         "created_at": "2026-11-24T10:00:00Z",
         "finished_at": "2026-11-24T10:01:00Z" if status == "finished" else None,

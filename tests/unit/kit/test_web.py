@@ -177,6 +177,13 @@ async def test_a_streamed_large_body_is_refused(client: httpx.AsyncClient) -> No
     problem(response, 413)
 
 
+async def test_a_compressed_body_is_refused_with_what_is_understood(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    response = await client.post("/orders", content=b"\x1f\x8b", headers=headers)
+    assert problem(response, 415)["errors"][0]["value"] == "gzip"
+    assert response.headers["accept-encoding"] == "identity"
+
+
 async def test_nul_in_the_address_is_refused(client: httpx.AsyncClient) -> None:
     problem(await client.get("/teapot?x=%00"), 422)
 
