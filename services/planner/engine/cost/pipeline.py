@@ -60,14 +60,15 @@ class PipelineTimes:
 def pipeline_times(problem: Problem, layouts: Layouts, options: Options, pairs: Pairs) -> PipelineTimes:
     """Return the pipeline's time for every pair."""
     tables = LayerTables.of(problem, layouts, options, pairs)
-    held = stage_holdings(problem, layouts, options, tables, candidate_stages(problem.architecture, layouts))
+    stages = candidate_stages(problem.architecture, layouts)
+    held = stage_holdings(problem, layouts, options, tables, stages)
     slowest, total = tables.slowest(held, pairs)
     forward, weight_grad = tables.forward(slowest), tables.weight_grad(slowest)
     micro_batches, virtual = (column[pairs.layout] for column in (layouts.micro_batches, layouts.virtual))
-    whole = tables.seconds(whole_holdings(problem, layouts, options, tables).of(pairs, 0))
+    whole = tables.seconds(whole_holdings(problem, layouts, options, tables, stages).of(pairs, 0))
     deferred = np.minimum(2.0 * weight_grad / total, 1.0) * (layouts.schedule == _ZERO_BUBBLE)[pairs.layout]
-    stages = np.minimum(layouts.pipeline[pairs.layout], micro_batches)
-    passes = 1.0 + (stages - 1.0) * (virtual - 1.0) / virtual
+    filled = np.minimum(layouts.pipeline[pairs.layout], micro_batches)
+    passes = 1.0 + (filled - 1.0) * (virtual - 1.0) / virtual
     return PipelineTimes(
         steady=total * micro_batches,
         bubble=(whole - total) / virtual * (1.0 - deferred),

@@ -11,7 +11,7 @@ from planner.engine.cost import operators as ops
 from planner.engine.cost.axes import OFFLOAD, TRANSFER_OVERLAP
 from planner.engine.cost.layer import LayerTimes, Pass, layer_times
 from planner.engine.grouping import group_rows
-from planner.engine.stages import candidate_stages, recomputed_layers
+from planner.engine.stages import recomputed_layers
 
 if TYPE_CHECKING:
     from planner.engine.problem import Problem
@@ -188,12 +188,14 @@ def stage_holdings(
     return Holdings(dense * 1.0, moe * 1.0, share, *_ends(problem, tables, stages.first, stages.last))
 
 
-def whole_holdings(problem: Problem, layouts: Layouts, options: Options, tables: LayerTables) -> Holdings:
-    """Return what all stages of every layout hold together, as if they were one."""
+def whole_holdings(
+    problem: Problem, layouts: Layouts, options: Options, tables: LayerTables, stages: Stages
+) -> Holdings:
+    """Return what all stages of every layout hold together, as if they were one; `stages` are the candidates."""
     arch = problem.architecture
     routed = (arch.layers - arch.leading_dense_layers) / arch.moe_period
     dense, moe = arch.layers - routed + problem.mtp * (not arch.is_moe), routed + problem.mtp * arch.is_moe
-    recomputed = recomputed_layers(candidate_stages(arch, layouts), layouts.virtual, options.recomputes)
+    recomputed = recomputed_layers(stages, layouts.virtual, options.recomputes)
     one = layouts.pipeline == 1
     middle = np.where(one, 0, layouts.pipeline - 2)[:, None] * recomputed[:, 1]
     again = recomputed[:, 0] + np.where(one[:, None], 0, middle + recomputed[:, -1])

@@ -52,10 +52,10 @@ def _one(value: int) -> Ints:
 
 
 def _layout(problem: Problem, strategy: Strategy, field: str) -> Layouts:
-    schedules = [strategy.schedule] if strategy.schedule else ["interleaved", "1f1b"]
-    splits = [strategy.pipeline_split] if strategy.pipeline_split else SPLITS
+    schedules = (strategy.schedule,) if strategy.schedule else ("interleaved", "1f1b")
+    splits = (strategy.pipeline_split,) if strategy.pipeline_split else SPLITS
     pipeline, chunks = strategy.pipeline_parallel, strategy.virtual_pipeline
-    shapes = pipeline_shapes(problem.architecture.layers, [pipeline], [chunks], schedules, splits, problem.mtp)
+    shapes = pipeline_shapes(problem.architecture.layers, (pipeline,), (chunks,), schedules, splits, problem.mtp)
     if not len(shapes):
         raise InvalidRequest(
             f"{field}.pipeline_parallel",

@@ -101,10 +101,10 @@ def layout_axes(problem: Problem, space: Space, *, any_count: bool = False) -> A
     expert_tensor = space.expert_tensor_parallel or (powers_of_two(8) if arch.is_moe else [1])
     shapes = pipeline_shapes(
         arch.layers,
-        space.pipeline_parallel or _stage_counts(arch.layers, limit, any_count=any_count),
-        space.virtual_pipeline,
-        space.schedule or SCHEDULES,
-        space.pipeline_split or SPLITS,
+        tuple(space.pipeline_parallel or _stage_counts(arch.layers, limit, any_count=any_count)),
+        tuple(space.virtual_pipeline) if space.virtual_pipeline else None,
+        tuple(space.schedule or SCHEDULES),
+        tuple(space.pipeline_split or SPLITS),
         problem.mtp,
     )
     return Axes(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from planner.engine.types import Ints
 
@@ -70,17 +71,19 @@ def _sizes(stages: int, first: int, middle: int, last: int) -> tuple[int, int, i
     return (first, middle if stages > ENDS else 0, last) if min(first, last) >= 0 else None
 
 
+@lru_cache(maxsize=64)
 def pipeline_shapes(
     layers: int,
-    stages: Iterable[int],
-    chunks: Sequence[int] | None,
-    schedules: Sequence[str],
-    splits: Sequence[str],
+    stages: tuple[int, ...],
+    chunks: tuple[int, ...] | None,
+    schedules: tuple[str, ...],
+    splits: tuple[str, ...],
     extra: int,
 ) -> PipelineShapes:
     """Every pipeline shape over `stages`; chunk counts default to every one that divides."""
     rows = [row for count in stages for row in _rows(layers, count, chunks, schedules, splits, extra)]
     columns = np.array(rows, dtype=np.int32).reshape(-1, 7).T
+    columns.flags.writeable = False
     return PipelineShapes(*columns)
 
 
