@@ -1,5 +1,8 @@
 """``python -m codetree``."""
 
-from codetree.cli import app
+from kit.startup import loading
+
+with loading():
+    from codetree.cli import app
 
 app(prog_name="python -m codetree")

@@ -10,16 +10,17 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from codetree import api_exports, store
-from codetree.intake import LINES, SERVICE, check, submission_of
+from codetree.intake import LINES, check, submission_of
 from codetree.llm.providers import Providers
 from codetree.schemas import SolveRequest, SolveView, StoredRequest, Tree
-from codetree.settings import CodetreeServiceSettings
-from kit.auth import Principal, require
-from kit.batches import batch_router
+from codetree.settings import SERVICE, CodetreeServiceSettings
+from kit.auth import Principal
+from kit.batches.web import batch_router
 from kit.jobs import queries, submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router
 from kit.problems import Problem
 from kit.web.app import problem_response
+from kit.web.caller import require
 
 PREFIX = "/solve"
 

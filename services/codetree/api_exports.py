@@ -13,12 +13,13 @@ from pydantic import AwareDatetime  # noqa: TC002 - FastAPI reads the annotation
 from codetree import store
 from codetree.export import ExportKind, Filters, Finished
 from codetree.export.stream import lines, manifest
-from kit.auth import Principal, require
+from kit.auth import Principal
 from kit.db import async_transaction
 from kit.jobs import queries
 from kit.jobs.web import SessionDependency, state_of
 from kit.problems import FieldError, invalid_request
 from kit.web.app import problem_response
+from kit.web.caller import require
 
 _MEDIA_TYPE = "application/jsonl"
 _PAGE = 20

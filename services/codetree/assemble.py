@@ -11,6 +11,7 @@ from codetree.executor import SandboxExecutor
 from codetree.llm.pool import PoolError
 from codetree.schemas.requests import HttpToolRequest, LLMToolRequest
 from codetree.tools.http import ToolUrlError, check_url
+from kit.problems import FieldError, Problem, invalid_request
 
 if TYPE_CHECKING:
     import httpx
@@ -101,3 +102,8 @@ def _check_replayable(request: SolveRequest, recording: Recording) -> None:
                 f"POST the request that is its field 'request' (codetree/recordings/{recording.name}.json)",
                 field=name,
             )
+
+
+def unusable_models(error: PoolError) -> Problem:
+    """The 422 for models that can't serve a request."""
+    return invalid_request([FieldError(field=error.field, message=str(error))])

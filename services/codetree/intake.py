@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from codetree import store
-from codetree.assemble import build_spec
+from codetree.assemble import build_spec, unusable_models
 from codetree.llm.pool import PoolError, resolve_models
 from codetree.schemas import PlannerToolRequest, SolveRequest, StoredRequest
-from codetree.tasks import unusable_models
-from kit.batches import BatchLines
+from codetree.settings import SERVICE
+from kit.batches.web import BatchLines
 from kit.jobs import Submission
 from kit.problems import Problem
 from kit.quotas import Spending
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
     from codetree.settings import CodetreeServiceSettings
     from kit.auth import Principal
-    from kit.batches import Line
-    from kit.batches.lines import Parse
+    from kit.batches.lines import Line, Parse
 
-SERVICE = "codetree"
 PLANNER_SCOPE = "plans:write"
 _NOT_THE_TASK = {"external_id", "priority"}
 

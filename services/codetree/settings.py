@@ -10,6 +10,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validat
 from codetree.engine.values import Price
 from kit.settings import JobSettings, Settings
 
+SERVICE = "codetree"
+
 
 class CodetreeSettings(Settings):
     """Which model writes programs, and where they are run.

@@ -16,7 +16,7 @@ from kit.db import insert_rows
 from kit.jobs import Job
 from kit.jobs.models import JobEvent
 from kit.jobs.transitions import ClaimLostError
-from kit.jobs.web.views import job_fields
+from kit.jobs.views import job_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

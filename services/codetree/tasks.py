@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from codetree import store
-from codetree.assemble import build_spec, sandbox_executor
+from codetree.assemble import build_spec, sandbox_executor, unusable_models
 from codetree.engine.episode import run_episode
 from codetree.engine.outcome import StopReason
 from codetree.engine.replay import NobodyExecutor, NobodyLLM
@@ -17,7 +17,7 @@ from codetree.journal import DatabaseJournal
 from codetree.llm.pool import ModelPool, PoolError, resolve_models
 from codetree.replaying import load_source
 from codetree.schemas import StoredRequest
-from kit.problems import FieldError, Problem, invalid_request
+from kit.problems import Problem
 from kit.usage import settle_usage
 from kit.worker import JobContext, Outcome, TransientError
 
@@ -70,11 +70,6 @@ async def _episode(runtime: Runtime, settings: CodetreeServiceSettings, context:
             elapsed_seconds=elapsed_seconds,
             services=runtime.planner.for_episode(name),
         )
-
-
-def unusable_models(error: PoolError) -> Problem:
-    """The 422 for models that can't serve a request."""
-    return invalid_request([FieldError(field=error.field, message=str(error))])
 
 
 def _no_answer(result: EpisodeResult) -> Problem:

@@ -1,7 +1,7 @@
 """Who calls: API keys, kept only as hashes, each with an owner and scopes.
 
 A service bound to loopback in the development profile also answers without a key, as the owner ``local``. The gate
-(``kit.gate``) reads the key; ``require`` is what an endpoint asks of it.
+(``kit.gate``) reads the key; ``kit.web.caller`` is what endpoints ask of it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fastapi import Request
 from sqlalchemy import ARRAY, BigInteger, DateTime, Text, bindparam, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kit.audit import Actor
 from kit.db import Base
 from kit.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.orm import Session
@@ -147,22 +145,3 @@ async def authenticate(autocommit: AsyncEngine, key: str) -> Principal:
 def unauthorised(detail: str) -> Problem:
     """The 401."""
     return Problem(401, "unauthorized", "Unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
-
-
-def actor_of(request: Request, caller: Principal) -> Actor:
-    """``caller`` as the audit log names it."""
-    return Actor(caller.owner, caller.key, request.state.request_id)
-
-
-def require(scope: str) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency: the caller that the gate let in, who must hold ``scope``."""
-
-    async def principal(request: Request) -> Principal:
-        caller: Principal | Problem = request.state.caller
-        if isinstance(caller, Problem):
-            raise caller
-        if scope not in caller.scopes and "admin" not in caller.scopes:
-            raise Problem(403, "forbidden", "Forbidden", f"This key lacks the scope {scope!r}.")
-        return caller
-
-    return principal

@@ -6,10 +6,9 @@ from collections import Counter
 
 import typer
 
-from kit import log, migrate, relay, retention
-from kit.db import make_engine
+from kit import log, migrate
 from kit.settings import DatabaseSettings, JobSettings, RetentionSettings, load_settings
-from kit.webhooks import courier
+from kit.startup import loading
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,6 +24,9 @@ def run_migrations() -> None:
 @app.command("relay")
 def run_relay() -> None:
     """Ring the workers for accepted jobs; return jobs whose worker was lost."""
+    with loading():
+        from kit import relay  # noqa: PLC0415 - no command loads what only another needs
+
     settings = load_settings(JobSettings)
     log.configure(settings, "relay")
     relay.serve(settings)
@@ -33,6 +35,9 @@ def run_relay() -> None:
 @app.command("prune")
 def run_pruning() -> None:
     """Remove what is older than the settings keep; the relay does so from time to time."""
+    from kit import retention  # noqa: PLC0415
+    from kit.db import make_engine  # noqa: PLC0415
+
     settings = load_settings(RetentionSettings)
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=1)
     removed: Counter[str] = Counter()
@@ -45,6 +50,9 @@ def run_pruning() -> None:
 @app.command("courier")
 def run_courier() -> None:
     """Deliver webhooks."""
+    with loading():
+        from kit.webhooks import courier  # noqa: PLC0415
+
     settings = load_settings(JobSettings)
     log.configure(settings, "courier")
     courier.serve(settings)

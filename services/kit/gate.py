@@ -14,8 +14,9 @@ from kit.audit import Actor
 from kit.auth import LOCAL, Principal, authenticate, shown_prefix, unauthorised
 from kit.db import async_transaction
 from kit.log import get_logger
-from kit.problems import Problem, render
+from kit.problems import Problem
 from kit.rates import REJECTED
+from kit.web.problems import render
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

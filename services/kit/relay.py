@@ -16,7 +16,8 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from kit import batches, retention
+from kit import retention
+from kit.batches.store import cancel_some
 from kit.db import make_engine, transaction
 from kit.jobs import tallies, transitions
 from kit.jobs.outbox import OUTBOX_CHANNEL, ring, ring_again, take, unanswered, waiting_services
@@ -106,7 +107,7 @@ class Relay:
         with transaction(self.engine) as session:
             if returned := transitions.reap(session):
                 logger.warning("jobs returned, their lease ran out", jobs=returned)
-            cancelling = batches.cancel_some(session) > 0
+            cancelling = cancel_some(session) > 0
         self._ring_for_lost_messages()
         self._fold_tallies()
         self._prune_some()

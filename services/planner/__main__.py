@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from planner import serving
-from planner.calibration.cli import calibrate, crossvalidate, profile
-from planner.cli import app
-from planner.validation.cli import page, validate
+from kit.startup import loading
+
+with loading():
+    from planner import serving
+    from planner.calibration.cli import calibrate, crossvalidate, profile
+    from planner.cli import app
+    from planner.validation.cli import page, validate
 
 __all__ = ["app"]
 

@@ -11,12 +11,13 @@ from fastapi.responses import JSONResponse
 from prometheus_client import Counter
 from starlette.concurrency import run_in_threadpool
 
-from kit import problems
-from kit.auth import Principal, require
-from kit.batches import batch_router
+from kit.auth import Principal
+from kit.batches.web import batch_router
 from kit.jobs import Job, JobStatus, submit
 from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app, job_router, state_of
 from kit.web.app import problem_response
+from kit.web.caller import require
+from kit.web.problems import render
 from planner import cache, exports, store
 from planner.calibration.api import router as calibrations
 from planner.calibration.naming import resolved
@@ -26,7 +27,7 @@ from planner.engine import Estimate, InvalidRequest
 from planner.intake import LINES, require_answerable, search_key, submission_of
 from planner.schemas import EstimateRequest, Estimates, PlanRequest, PlanView
 from planner.settings import SERVICE, PlannerSettings
-from planner.tasks import refusal
+from planner.unanswerable import refusal
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -130,4 +131,4 @@ def make_app(settings: PlannerSettings) -> FastAPI:
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidRequest)  # noqa: S101 - registered for this type only
-    return problems.render(request, refusal(error))
+    return render(request, refusal(error))

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from kit.auth import Principal, require
+from kit.auth import Principal
 from kit.jobs import JobStatus, queries
 from kit.jobs.web import SessionDependency
 from kit.problems import FieldError, Problem, invalid_request
 from kit.web.app import problem_response
+from kit.web.caller import require
 from planner import store
 from planner.export import CannotExpressError, PlanContext, render
 from planner.schemas import PlanRequest

@@ -6,14 +6,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kit import canonical
-from kit.batches import BatchLines
+from kit.batches.web import BatchLines
 from kit.jobs import Submission
 from planner import store
 from planner.catalog import digest
 from planner.engine import ENGINE_VERSION, HomogeneousCluster, InvalidRequest
 from planner.schemas import PlanRequest
 from planner.settings import SERVICE
-from planner.tasks import refusal
+from planner.unanswerable import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from kit.auth import Principal
-    from kit.batches import Line
-    from kit.batches.lines import Parse
+    from kit.batches.lines import Line, Parse
 
 
 class _SearchBeginsError(Exception):

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import AnyHttpUrl, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from kit.jobs.web.views import JobView
+from kit.jobs.views import JobView
 from planner.engine import ENGINE_VERSION, InvalidRequest, Progress, ask, estimate, explain, search
 from planner.engine.hardware import resolve_device
 from planner.engine.inputs import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, text
 
 from kit.db import insert_rows
-from kit.jobs.web.views import job_fields
+from kit.jobs.views import job_fields
 from planner.models import Plan, Search
 from planner.schemas import PlanView
 

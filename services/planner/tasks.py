@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import redis
 
 from kit.db import transaction
-from kit.problems import FieldError, Problem, invalid_request
 from kit.worker import JobContext, Outcome
 from planner import cache, shards, store
 from planner.engine import InvalidRequest
 from planner.schemas import PlanRequest
 from planner.splitting import lead, shards_worth
+from planner.unanswerable import refusal
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -77,9 +77,3 @@ def _told_late(context: JobContext) -> Progress:
 def _client(url: str) -> redis.Redis:
     """One client for each child process."""
     return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
-
-
-def refusal(error: InvalidRequest) -> Problem:
-    """The 422 for a question the engine refuses."""
-    wrong = FieldError(field=error.field, message=error.message, value=error.value, remedy=error.remedy)
-    return invalid_request([wrong])

@@ -10,12 +10,13 @@ import redis.asyncio as redis
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
-from kit.auth import Principal, require
+from kit.auth import Principal
 from kit.db import make_async_engine
 from kit.gate import GateMiddleware
 from kit.rates import RateLimiter
 from kit.settings import RateSettings, Settings
 from kit.web import create_app
+from kit.web.caller import require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,7 @@ from codetree.engine.outcome import EpisodeResult, StopReason
 from codetree.engine.tree import NodeStatus
 from codetree.engine.values import ExecutionStatus
 from codetree.engine.vote import DecidedBy
-from kit.jobs.web.views import JobView
+from kit.jobs.views import JobView
 
 
 class _View(BaseModel):

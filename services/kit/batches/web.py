@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from kit import audit
-from kit.auth import Principal, actor_of, require
+from kit.auth import Principal
 from kit.batches import store
 from kit.batches.acceptance import Acceptance
 from kit.batches.lines import Line, Parse, Parsed, Received, parsed_ahead, split_lines
@@ -26,6 +26,7 @@ from kit.jobs.web.submission import JobHeaders
 from kit.paging import PageQuery
 from kit.problems import FieldError, Problem, invalid_request
 from kit.web.app import problem_response
+from kit.web.caller import actor_of, require
 from kit.web.conditional import NOT_CHANGED, IfNoneMatch, not_modified
 
 if TYPE_CHECKING:

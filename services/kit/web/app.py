@@ -8,11 +8,12 @@ from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 
-from kit import problems, tracing
+from kit import tracing
 from kit.problems import ProblemDetails
 from kit.web.body_limit import BodyLimitMiddleware
 from kit.web.health import Readiness, health_router
 from kit.web.openapi import Examples, complete, read_examples
+from kit.web.problems import install as install_problems
 from kit.web.request_context import RequestContextMiddleware
 from kit.web.text_guard import refuse_unstorable_text
 
@@ -73,7 +74,7 @@ def create_app(
         redoc_url=None,
         telemetry=tracing.fastapi_options(settings),
     )
-    problems.install(app)
+    install_problems(app)
     responses: dict[int | str, dict[str, Any]] = {s: problem_response(text) for s, text in _DESCRIPTIONS.items()}
     responses |= more_errors or {}
     for router in routers:

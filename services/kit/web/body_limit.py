@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from kit.problems import FieldError, Problem, render
+from kit.problems import FieldError, Problem
+from kit.web.problems import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

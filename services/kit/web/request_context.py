@@ -12,7 +12,8 @@ from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
 from kit.log import get_logger
-from kit.problems import Problem, render
+from kit.problems import Problem
+from kit.web.problems import render
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

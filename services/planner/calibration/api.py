@@ -8,11 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from kit.auth import Principal, actor_of, require
+from kit.auth import Principal
 from kit.jobs.web import JobHeaders, SessionDependency
 from kit.paging import PageQuery
 from kit.problems import Problem
 from kit.web.app import problem_response
+from kit.web.caller import actor_of, require
 from kit.web.conditional import NOT_CHANGED, IfNoneMatch, not_modified
 from planner.calibration import store
 from planner.calibration.answer import calibrate

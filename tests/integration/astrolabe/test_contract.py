@@ -43,8 +43,7 @@ from codetree import schemas as codetree
 from kit import problems
 from kit.batches import views as batches
 from kit.batches.lines import Rejection as ServiceRejection
-from kit.jobs import states
-from kit.jobs.web import views
+from kit.jobs import states, views
 from kit.webhooks import signature
 from planner import catalog
 from planner import schemas as planner

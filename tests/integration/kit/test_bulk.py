@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 from tests.support.batches import batch_of
 
-from kit.batches import cancel_some
-from kit.batches.store import counts, ended, request_cancel
+from kit.batches.store import cancel_some, counts, ended, request_cancel
 from kit.db import transaction
 from kit.jobs import Job, JobStatus, Submission, submit, transitions
 from kit.jobs.bulk import submit_many

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from codetree.engine import ToolFailedError
 from codetree.gateway import Gateway
-from kit import problems
+from kit.web import problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

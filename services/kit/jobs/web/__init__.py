@@ -1,10 +1,10 @@
 """The job life cycle over HTTP: what planner and codetree have in common."""
 
+from kit.jobs.views import JobView
 from kit.jobs.web.app import create_job_app
 from kit.jobs.web.dependencies import SessionDependency, state_of
 from kit.jobs.web.router import job_router
 from kit.jobs.web.submission import JobHeaders, accepted
-from kit.jobs.web.views import JobView
 
 __all__ = [
     "JobHeaders",

@@ -14,12 +14,12 @@ from kit.jobs.web.dependencies import JobServiceState
 from kit.jobs.web.following import Following
 from kit.jobs.web.listener import JobListener
 from kit.jobs.web.metrics import job_metrics
-from kit.problems import render
 from kit.rates import RateLimiter
 from kit.redis_client import make_async_redis
 from kit.settings import is_loopback
 from kit.web import create_app
 from kit.web.app import problem_response
+from kit.web.problems import render
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -12,18 +12,19 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
 from kit import audit
-from kit.auth import Principal, actor_of, require
+from kit.auth import Principal
 from kit.db import async_transaction
 from kit.jobs import queries, transitions
 from kit.jobs.models import Job
 from kit.jobs.queries import JobFilter
 from kit.jobs.states import JobStatus
+from kit.jobs.views import JobList, JobView, entity_tag, job_fields
 from kit.jobs.web.dependencies import JobServiceState, SessionDependency, state_of
 from kit.jobs.web.following import POLL_SECONDS, wait
-from kit.jobs.web.views import JobList, JobView, entity_tag, job_fields
 from kit.paging import PageQuery
 from kit.problems import FieldError, invalid_request
 from kit.web.app import problem_response
+from kit.web.caller import actor_of, require
 from kit.web.conditional import NOT_CHANGED, IfNoneMatch, not_modified
 from kit.webhooks import store as deliveries
 from kit.webhooks.views import DeliveryView

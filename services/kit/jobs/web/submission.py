@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from fastapi import Header
 from pydantic import BaseModel, Field
 
-from kit.jobs.web.views import JobView, entity_tag
+from kit.jobs.views import JobView, entity_tag
 
 if TYPE_CHECKING:
     from fastapi import Response
