@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
 
 from codetree.evaluate.command import evaluate, simulate
+from codetree.llm.pool import PoolError
 from codetree.settings import SERVICE, CodetreeServiceSettings
 from kit import log
-from kit.settings import load_settings
+from kit.settings import load_settings, stop
 from kit.startup import loading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(evaluate)
@@ -26,7 +32,9 @@ def serve() -> None:
 
     settings = load_settings(CodetreeServiceSettings)
     log.configure(settings, SERVICE)
-    web.serve(make_app(settings), settings.codetree_host, settings.codetree_port)
+    with _models_at_hand():
+        app_of_settings = make_app(settings)
+    web.serve(app_of_settings, settings.codetree_host, settings.codetree_port)
 
 
 @app.command("worker")
@@ -39,7 +47,8 @@ def run_worker() -> None:
 
     settings = load_settings(CodetreeServiceSettings)
     log.configure(settings, f"{SERVICE}-worker")
-    runtime = Runtime(settings)
+    with _models_at_hand():
+        runtime = Runtime(settings)
     worker.serve(
         SERVICE,
         settings,
@@ -47,3 +56,12 @@ def run_worker() -> None:
         threads=settings.episodes_per_worker,
         on_stop=runtime.stop,
     )
+
+
+@contextmanager
+def _models_at_hand() -> Iterator[None]:
+    """Stops start-up where the file of models cannot be read."""
+    try:
+        yield
+    except PoolError as error:
+        stop(str(error))

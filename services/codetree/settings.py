@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from codetree.engine.values import Price
-from kit.settings import JobSettings, Settings
+from kit.settings import HttpAddress, JobSettings, Origin, Settings
 
 SERVICE = "codetree"
 
@@ -22,7 +22,7 @@ class CodetreeSettings(Settings):
     codetree_host: str = "127.0.0.1"
     codetree_port: int = Field(default=8002, ge=1, le=65535)
 
-    llm_base_url: str | None = None
+    llm_base_url: HttpAddress | None = None
     llm_api_key: SecretStr | None = None
     llm_model: str | None = None
     llm_timeout_seconds: PositiveFloat = 120.0
@@ -32,17 +32,17 @@ class CodetreeSettings(Settings):
 
     models_file: Path | None = None
 
-    sandbox_url: str = "http://127.0.0.1:8003"
+    sandbox_url: HttpAddress = "http://127.0.0.1:8003"
     sandbox_token: SecretStr | None = None
     sandbox_max_attempts: PositiveInt = Field(default=6, le=20)
 
     codetree_worker_host: str = "127.0.0.1"
     codetree_worker_port: int = Field(default=0, ge=0, le=65535)
-    tool_gateway_url: str | None = None
-    planner_url: str = "http://127.0.0.1:8001"
+    tool_gateway_url: HttpAddress | None = None
+    planner_url: HttpAddress = "http://127.0.0.1:8001"
     planner_api_key: SecretStr | None = None
 
-    tool_origins: tuple[str, ...] = ()
+    tool_origins: tuple[Origin, ...] = ()
     episode_concurrency: PositiveInt = Field(default=8, le=64)
     episodes_per_worker: PositiveInt = Field(default=32, le=1024)
 

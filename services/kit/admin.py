@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from kit.audit import Actor, entries, record
 from kit.auth import SCOPES, ApiKey, KeyLimits, Quota, create_key, prefix_of
+from kit.commands import database_at_hand
 from kit.db import make_engine, transaction
 from kit.settings import DatabaseSettings, load_settings, valid_rate
 from kit.webhooks import store
@@ -127,7 +128,7 @@ def list_audit(
 def _transaction() -> Iterator[Session]:
     engine = make_engine(load_settings(DatabaseSettings).database_url.get_secret_value(), pool_size=1)
     try:
-        with transaction(engine) as session:
+        with database_at_hand(), transaction(engine) as session:
             yield session
     finally:
         engine.dispose()

@@ -7,6 +7,7 @@ from collections import Counter
 import typer
 
 from kit import log, migrate
+from kit.commands import database_at_hand
 from kit.settings import DatabaseSettings, JobSettings, RetentionSettings, load_settings
 from kit.startup import loading
 
@@ -18,7 +19,8 @@ def run_migrations() -> None:
     """Bring the database to the newest schema."""
     settings = load_settings(DatabaseSettings)
     log.configure(settings, "migrate")
-    migrate.upgrade(settings.database_url.get_secret_value())
+    with database_at_hand():
+        migrate.upgrade(settings.database_url.get_secret_value())
 
 
 @app.command("relay")
@@ -41,8 +43,9 @@ def run_pruning() -> None:
     settings = load_settings(RetentionSettings)
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=1)
     removed: Counter[str] = Counter()
-    for what, rows in retention.pass_over(engine, settings):
-        removed[what] += rows
+    with database_at_hand():
+        for what, rows in retention.pass_over(engine, settings):
+            removed[what] += rows
     engine.dispose()
     typer.echo(", ".join(f"{rows} {what}" for what, rows in removed.items()) + " removed")
 

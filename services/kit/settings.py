@@ -6,9 +6,11 @@ import ipaddress
 import re
 import sys
 from itertools import pairwise
-from typing import Literal, Self, TypeVar
+from typing import Annotated, Literal, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     Field,
     PositiveFloat,
@@ -18,10 +20,32 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(?:[1-9][0-9]{0,4})?(?:second|minute|hour|day)s?")
+_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+\w+)?://.+")
+_REDIS = re.compile(r"(?:rediss?|unix)://.+")
+_UNREADABLE = re.compile(r'field "(\w+)"')
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def _http_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not an address; write one such as http://host:8000")
+    return value
+
+
+def _origin(value: str) -> str:
+    if urlsplit(_http_address(value)).path not in {"", "/"}:
+        raise ValueError("is not an origin; leave out the path, as in https://host:8000")
+    return value
+
+
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
+"""Where a service answers over HTTP."""
+Origin = Annotated[str, AfterValidator(_origin)]
+"""Scheme, host and port of addresses."""
 
 
 class Settings(BaseSettings):
@@ -47,6 +71,18 @@ class DatabaseSettings(Settings):
 
     database_url: SecretStr
     database_pool_size: PositiveInt = 10
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr) -> SecretStr:
+        return _matching(url, _POSTGRES, "postgresql://user:password@host:5432/name")
+
+
+def _matching(url: SecretStr, pattern: re.Pattern[str], example: str) -> SecretStr:
+    """``url`` if it matches. The error holds nothing of it: it may have a password."""
+    if not pattern.fullmatch(url.get_secret_value()):
+        raise ValueError(f"is not an address of that kind; write one such as {example}")
+    return url
 
 
 def valid_rate(value: str) -> str:
@@ -92,6 +128,11 @@ class JobSettings(RateSettings, RetentionSettings):
     batch_max_bytes: PositiveInt = 64 * 1024 * 1024
     worker_concurrency: PositiveInt = Field(default=2, le=64)
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        return _matching(url, _REDIS, "redis://host:6379/0")
+
     @model_validator(mode="after")
     def _time_limits_are_ordered(self) -> Self:
         times = (
@@ -112,18 +153,30 @@ def load_settings(settings_class: type[SettingsT]) -> SettingsT:
     try:
         return settings_class()
     except ValidationError as error:
-        sys.stderr.write(f"configuration error: {explain(error)}\n")
-        raise SystemExit(2) from error
+        stop(explain(error))
+    except SettingsError as error:
+        found = _UNREADABLE.search(str(error))
+        stop(f'{_variable(found[1] if found else "settings")}: is not JSON; write a list such as ["a", "b"]')
+
+
+def stop(message: str) -> NoReturn:
+    """End start-up: one line on standard error, and the status that says that the configuration is wrong."""
+    sys.stderr.write(f"configuration error: {message}\n")
+    raise SystemExit(2)
 
 
 def explain(error: ValidationError) -> str:
     """One line for a settings error: the variable, what is wrong with it. Never the value: it may be a secret."""
-    prefix = Settings.model_config.get("env_prefix", "")
     parts = []
     for item in error.errors(include_url=False, include_input=False):
-        name = f"{prefix}{'_'.join(str(part) for part in item['loc'])}".upper() if item["loc"] else "settings"
-        parts.append(f"{name} is not set" if item["type"] == "missing" else f"{name}: {item['msg']}")
+        name = _variable(str(item["loc"][0])) if item["loc"] else "settings"
+        message = item["msg"].removeprefix("Value error, ")
+        parts.append(f"{name} is not set" if item["type"] == "missing" else f"{name}: {message}")
     return "; ".join(parts)
+
+
+def _variable(field: str) -> str:
+    return f"{Settings.model_config.get('env_prefix', '')}{field}".upper()
 
 
 def is_loopback(host: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 
-from kit.settings import Settings, is_loopback
+from kit.settings import Origin, Settings, is_loopback
 
 MEBIBYTE = 1 << 20
 _LOOPBACK_ORIGINS = ("http://127.0.0.1", "http://localhost", "http://[::1]")
@@ -87,7 +87,7 @@ class SandboxSettings(LimitSettings):
     sandbox_default_session_total_seconds: PositiveFloat = 3600.0
     sandbox_max_session_total_seconds: PositiveFloat = 86400.0
 
-    sandbox_tool_origins: list[str] | None = None
+    sandbox_tool_origins: list[Origin] | None = None
     sandbox_max_tool_seconds: PositiveFloat = 60.0
     sandbox_max_tool_calls: PositiveInt = 100
 
@@ -101,7 +101,7 @@ class SandboxSettings(LimitSettings):
     def _preloaded_are_modules(cls, names: list[str]) -> list[str]:
         for name in names:
             if not all(part.isidentifier() for part in name.split(".")):
-                raise ValueError(f"ASTROLABE_SANDBOX_PRELOAD: {name!r} is not the name of a Python module")
+                raise ValueError(f"{name!r} is not the name of a Python module")
         return names
 
     def tool_origins(self) -> list[str]:
