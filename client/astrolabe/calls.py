@@ -106,12 +106,13 @@ def _path(kind: JobKind[StateT], job_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs to list: those with any of ``statuses`` (all if none) and every one of ``labels``."""
+    """Which jobs to list: with any of ``statuses`` (all if none), every one of ``labels``, this ``external_id``."""
 
     statuses: Sequence[JobStatus | str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     sort: Sort = "-created_at"
     page_size: int = 50
+    external_id: str | None = None
 
 
 def list_jobs(kind: JobKind[StateT], query: JobQuery, cursor: str | None) -> Call:
@@ -119,6 +120,8 @@ def list_jobs(kind: JobKind[StateT], query: JobQuery, cursor: str | None) -> Cal
     params = [("limit", str(query.page_size)), ("sort", query.sort)]
     params += [("status", str(status)) for status in query.statuses]
     params += [("label", f"{key}={value}") for key, value in query.labels.items()]
+    if query.external_id is not None:
+        params.append(("external_id", query.external_id))
     if cursor:
         params.append(("cursor", cursor))
     return Call(kind.service, "GET", kind.path, params=params)

@@ -38,11 +38,13 @@ def list_jobs(
     service: OfService = None,
     status: Annotated[list[JobStatus] | None, typer.Option("--status", help="May be repeated.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="All must match.")] = None,
+    external_id: Annotated[str | None, typer.Option("--external-id", help="The job that has this id of yours.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The newest this many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List the newest jobs of both services, or of one."""
-    query = JobQuery(status or (), read_labels(label or []), page_size=min(limit, _PAGE_SIZE))
+    labels, page_size = read_labels(label or []), min(limit, _PAGE_SIZE)
+    query = JobQuery(status or (), labels, page_size=page_size, external_id=external_id)
 
     async def work(client: AsyncClient) -> list[tuple[str, list[JobState] | AstrolabeError]]:
         return [(kind.service, await _newest(client, kind, query, limit)) for kind in kinds_of(service)]

@@ -158,7 +158,7 @@ def test_jobs_are_listed_page_after_page(service: ScriptedService, client: Clien
         answer({"items": [samples.job("failed")], "next_cursor": None}),
     ]
     service.on("GET", "/solve", *pages)
-    query = JobQuery([JobStatus.QUEUED, JobStatus.FAILED], {"team": "nlp"}, page_size=2)
+    query = JobQuery([JobStatus.QUEUED, JobStatus.FAILED], {"team": "nlp"}, page_size=2, external_id="run-7")
     assert [job.status for job in client.jobs(EPISODES, query)] == ["queued", "running", "failed"]
     first, second = service.seen
     assert first.params == [
@@ -167,6 +167,7 @@ def test_jobs_are_listed_page_after_page(service: ScriptedService, client: Clien
         ("status", "queued"),
         ("status", "failed"),
         ("label", "team=nlp"),
+        ("external_id", "run-7"),
     ]
     assert second.params == [*first.params, ("cursor", "c2")]
 
