@@ -32,8 +32,9 @@ class Calibration:
     length at which a matrix product loses half of it. `*_us` are microseconds, `scale_up` and `scale_out` fractions
     of link bandwidth. `logit_bytes` is what the loss holds per logit, `gradient_copies` how many gradients a framework
     holds beside one another; `fragmentation` of the memory is lost, `allocator_slack` kept while there is room.
-    `slowdown` multiplies the whole iteration: what software loses in ways no part names. `release_gain` is the log
-    of what 8-bit training gains a month of releases, `expert_release_gain` of what experts gain besides.
+    `async_tensor_reduce` is the share of the weight gradient under which tensor-parallel traffic may run. `slowdown`
+    multiplies the whole iteration: what software loses in ways no part names. `release_gain` is the log of what 8-bit
+    training gains a month of releases, `expert_release_gain` of what experts gain besides.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Calibration:
     overlap_slowdown: float = 0.08
     overlap_window: float = 0.75
     exposed_floor: float = 0.08
+    async_tensor_reduce: float = 1.0
     straggler: float = 0.01
     iteration_ms: float = 8.0
     launches_per_layer: float = 40.0
@@ -91,6 +93,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "overlapped_tensor_share": (0.0, 0.98),
     "overlap_window": (0.05, 1.0),
     "exposed_floor": (0.0, 1.0),
+    "async_tensor_reduce": (0.0, 1.0),
     "slowdown": (0.25, 4.0),
 }
 """What no software can leave, whatever a fit says."""
@@ -121,6 +124,7 @@ ADJUSTABLE = (
     "overlapped_tensor_share",
     "overlap_window",
     "exposed_floor",
+    "async_tensor_reduce",
     "overlap_slowdown",
     "straggler",
     "iteration_ms",

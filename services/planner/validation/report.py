@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.validation.convert import PricedCase, case_of, warnings_of
-from planner.validation.metrics import Prediction, errors_by, errors_of, rank_groups
+from planner.validation.metrics import Prediction, errors_by, errors_of
+from planner.validation.ranking import READINGS, rank_groups
 from planner.validation.rows import InexpressibleError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from planner.validation.convert import Case
-    from planner.validation.metrics import RankedGroup
+    from planner.validation.ranking import RankedGroup
     from planner.validation.rows import Row
 
 MAY_EXCEED = 0.10
@@ -82,12 +83,9 @@ def family_of(case: Case) -> str:
 
 
 def ranking_of(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """Return how runs are ranked over groups of five or more, and over those of them with a choice of plans.
-
-    The others hold one plan on several software releases.
-    """
-    groups = rank_groups(predictions)
-    return {**_means(groups), "several_plans": _means([group for group in groups if group.plans > 1])}
+    """Return the means over groups of five or more runs, and by each stricter reading of what is ranked."""
+    means = {reading: _means(rank_groups(predictions, reading)) for reading in READINGS}
+    return {**means.pop("runs"), **{reading.replace(" ", "_"): values for reading, values in means.items()}}
 
 
 def _means(groups: Sequence[RankedGroup]) -> dict[str, float | int | None]:

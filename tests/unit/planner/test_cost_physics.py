@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.planner.validation_rows import row
 
 from planner.catalog.calibrations import base_calibration, calibration_for, prior_calibration
+from planner.engine import HomogeneousCluster, PresetModel, Strategy, Workload, estimate
 from planner.engine.cost.collectives import Group, dispatch_seconds, exchange_seconds
 from planner.engine.hardware import resolve_device
 from planner.engine.inputs.cluster import LinkOverrides
@@ -120,3 +121,34 @@ def test_an_allocator_keeps_slack_only_while_there_is_room() -> None:
     )
     assert tight.peak < slack.peak
     assert slack.peak == pytest.approx(max(slack.capacity, tight.peak))
+
+
+def test_stacks_without_asynchronous_reductions_wait_for_tensor_traffic() -> None:
+    def waited(tensor: int) -> float:
+        case = PricedCase(case_of(row(framework="Megatron-DeepSpeed", tp=str(tensor), dp=str(8 // tensor))))
+        hiding = replace(case.default, async_tensor_reduce=1.0)
+        return case.seconds() - case.seconds(hiding)
+
+    assert waited(1) == 0.0
+    assert 0.0 < waited(2) < waited(4)
+
+
+@pytest.mark.parametrize(("chunks", "layers_of_longest"), [(20, 2), (31, 2), (40, 1)])
+def test_the_longest_chunk_fills_the_pipeline(chunks: int, layers_of_longest: int) -> None:
+    assert bubble(chunks) == pytest.approx(bubble(1) * layers_of_longest / 40, rel=1e-9)
+
+
+def bubble(chunks: int) -> float:
+    """Return the idle seconds of llama-3-70b over two stages of 40 layers."""
+    strategy = Strategy(
+        tensor_parallel=8,
+        pipeline_parallel=2,
+        virtual_pipeline=chunks,
+        schedule="interleaved" if chunks > 1 else "1f1b",
+        pipeline_split="layout" if chunks == 31 else "even",
+        data_parallel=1,
+        sequence_parallel=True,
+    )
+    workload = Workload(global_batch_size=8, sequence_length=4096)
+    model, cluster = PresetModel(preset="llama-3-70b"), HomogeneousCluster(gpu="a100-80gb-sxm", count=16)
+    return estimate(model, workload, cluster, strategy).breakdown.pp_bubble

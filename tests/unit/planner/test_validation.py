@@ -17,7 +17,8 @@ from planner.__main__ import app
 from planner.calibration.defaults import measurements_path
 from planner.validation.convert import PricedCase, case_of, network_gbps, warnings_of
 from planner.validation.holdout import medoids
-from planner.validation.metrics import Prediction, errors_of, rank_groups, spearman
+from planner.validation.metrics import Prediction, errors_of
+from planner.validation.ranking import rank_groups, spearman
 from planner.validation.report import ranking_of
 from planner.validation.rows import InexpressibleError, Row, read_rows
 from planner.validation.stacks import stack_of
@@ -125,7 +126,7 @@ def test_regret_is_what_the_first_choice_loses() -> None:
     cases = [case_of(row(iter_time_s_best=str(value), micro_batch=str(2**at))) for at, value in enumerate(measured)]
     predicted = [12.0, 9.0, 13.0, 14.0, 15.0]
     (group,) = rank_groups([Prediction(case, value) for case, value in zip(cases, predicted, strict=True)])
-    assert group.runs == group.plans == 5
+    assert group.ranked == group.plans == 5
     assert group.regret == pytest.approx(0.1)
     assert group.spearman == pytest.approx(0.9)
 
@@ -137,7 +138,7 @@ def test_rows_that_repeat_a_plan_on_one_release_are_one_run() -> None:
         for size, seconds in zip(sizes, measured, strict=True)
     ]
     (group,) = rank_groups([Prediction(case, float(size)) for case, size in zip(cases, sizes, strict=True)])
-    assert (group.runs, group.plans) == (5, 5)
+    assert (group.ranked, group.plans) == (5, 5)
     assert group.spearman == pytest.approx(1.0)
 
 
@@ -145,9 +146,20 @@ def test_releases_are_runs_of_one_plan_and_equal_predictions_order_nothing() -> 
     cases = [case_of(row(iter_time_s_best=f"1{month}", framework=f"NeMo 25.0{month}")) for month in range(1, 6)]
     predictions = [Prediction(case, 10.0) for case in cases]
     (group,) = rank_groups(predictions)
-    assert (group.runs, group.plans, group.spearman) == (5, 1, 0.0)
+    assert (group.ranked, group.plans, group.spearman) == (5, 1, 0.0)
     means = ranking_of(predictions)
-    assert (means["groups"], means["several_plans"]["groups"]) == (1, 0)
+    assert (means["groups"], means["runs_of_one_precision"]["groups"], means["plans"]["groups"]) == (1, 1, 0)
+
+
+def test_a_group_may_mix_precisions_but_not_by_the_stricter_reading() -> None:
+    cases = [
+        case_of(row(iter_time_s_best=str(10 + at), micro_batch=str(2**at), precision=precision))
+        for at, precision in enumerate(("fp8", "fp8", "fp8", "bf16", "bf16"))
+    ]
+    predictions = [Prediction(case, case.run.seconds) for case in cases]
+    (group,) = rank_groups(predictions)
+    assert (group.ranked, group.spearman) == (5, pytest.approx(1.0))
+    assert rank_groups(predictions, "runs of one precision") == []
 
 
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 1000))

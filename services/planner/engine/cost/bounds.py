@@ -56,7 +56,7 @@ def layout_bounds(problem: Problem, layouts: Layouts, options: Options) -> Float
     weights = over_stages(dense_weight, moe_weight, np.zeros_like(dense), head.weight_grad).max(axis=1)
     whole = _whole(problem, dense[row], moe[row]) + ends[0][row] + (1 + problem.mtp) * ends[1][row]
     deferred = np.where(layouts.schedule == _ZERO_BUBBLE, np.minimum(2 * weights / slowest, 1), 0)
-    fill = np.maximum(whole - slowest, 0) / layouts.virtual * (1 - deferred)
+    fill = np.maximum(whole - slowest, 0) * layouts.fill_share * (1 - deferred)
     pipeline = layouts.micro_batches * slowest + fill + _fill_transfers(problem, layouts)
     bounds: Floats = (pipeline + fixed_seconds(problem)) * straggling(problem, layouts)
     return bounds * SAFE

@@ -148,8 +148,8 @@ def _tensor_traffic(context: _Context, weight_grad: Floats, *, moe: bool) -> tup
     """Two pairs of collectives a layer and pass (one pair where experts stand in for the MLP).
 
     All-reduces of the whole activation, or gathers and scatters of it under sequence parallelism, which move the same
-    bytes. In the backward pass they run under the weight gradient; with `tp_overlap` they are pipelined with the
-    products on both sides.
+    bytes. In the backward pass they run under the weight gradient, where the stack does so; with `tp_overlap` they are
+    pipelined with the products on both sides.
     """
     problem, shapes = context.problem, context.shapes
     device, calibration = problem.device, problem.device.calibration
@@ -158,7 +158,7 @@ def _tensor_traffic(context: _Context, weight_grad: Floats, *, moe: bool) -> tup
     pairs = 1.0 if moe and not problem.architecture.shared_ffn_size else 2.0
     once = rows(pairs * reduce_seconds(device, group, size_bytes))
     exposed = once * (1.0 - calibration.overlapped_tensor_share * context.overlap)
-    hidden = calibration.overlap_window * weight_grad
+    hidden = calibration.overlap_window * calibration.async_tensor_reduce * weight_grad
     backward = np.maximum(exposed - hidden, calibration.exposed_floor * once)
     if moe:
         exposed = exposed + _expert_tensor_traffic(context)

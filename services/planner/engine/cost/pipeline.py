@@ -1,8 +1,8 @@
 """Stages and schedules: the time of a step's forward and backward passes.
 
 With K micro-batches and stage times t_i, 1F1B takes sum_i t_i + (K - 1) max_i t_i. Interleaving v chunks divides the
-fill by v (Narayanan et al. 2021, arXiv 2104.04473); ZB-H1 fills it with weight gradients, leaving (p - 1)(F + B - W)
-of (p - 1)(F + B + W) (Qi et al. 2023, arXiv 2401.10241).
+fill by v (Narayanan et al. 2021, arXiv 2104.04473), or leaves of it the share of the longest of unequal chunks; ZB-H1
+fills it with weight gradients, leaving (p - 1)(F + B - W) of (p - 1)(F + B + W) (Qi et al. 2023, arXiv 2401.10241).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def pipeline_times(problem: Problem, layouts: Layouts, options: Options, pairs: 
     passes = 1.0 + (filled - 1.0) * (virtual - 1.0) / virtual
     return PipelineTimes(
         steady=total * micro_batches,
-        bubble=(whole - total) / virtual * (1.0 - deferred),
+        bubble=(whole - total) * layouts.fill_share[pairs.layout] * (1.0 - deferred),
         transfers=_transfers(problem, layouts, options, pairs, forward / virtual),
         offload=_offloaded(problem, layouts, options, pairs, forward) * micro_batches,
         first_forward=forward * passes,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from planner.engine.inputs.search import Space
     from planner.engine.problem import Problem
-    from planner.engine.types import Bools, Ints
+    from planner.engine.types import Bools, Floats, Ints
 
 
 _LARGEST_MICRO_BATCH = 64
@@ -54,6 +54,13 @@ class Layouts:
     def take(self, rows: NDArray[np.intp] | Bools | slice) -> Self:
         """Return the chosen rows."""
         return type(self)(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    @property
+    def fill_share(self) -> Floats:
+        """Share of a stage's time that its longest chunk takes: what each stage adds to filling the pipeline."""
+        layers = np.maximum(np.maximum(self.first_layers, self.middle_layers), self.last_layers)
+        share: Floats = -(-layers // self.virtual) / np.maximum(layers, 1)
+        return share
 
     @classmethod
     def concatenate(cls, parts: Sequence[Layouts]) -> Layouts:

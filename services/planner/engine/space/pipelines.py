@@ -80,7 +80,10 @@ def pipeline_shapes(
     splits: tuple[str, ...],
     extra: int,
 ) -> PipelineShapes:
-    """Every pipeline shape over `stages`; chunk counts default to every one that divides."""
+    """Every pipeline shape over `stages`.
+
+    Chunk counts default to every one that divides, and of those that do not to the least for each length of a chunk.
+    """
     rows = [row for count in stages for row in _rows(layers, count, chunks, schedules, splits, extra)]
     columns = np.array(rows, dtype=np.int32).reshape(-1, 7).T
     columns.flags.writeable = False
@@ -96,13 +99,18 @@ def _rows(
     extra: int,
 ) -> Iterator[tuple[int, ...]]:
     most = min(-(-(layers + 2) // stages), MOST_CHUNKS) if stages > 1 else 1
+    shortest: dict[tuple[int, int, int] | str, int] = {}
     for count in sorted(set(chunks)) if chunks else range(1, most + 1):
-        dealt = {split: deal_layers(layers, stages, count, split, extra) for split in SPLITS if split in splits}
         seen: set[tuple[int, int, int]] = set()
-        for split, sizes in dealt.items():
+        for split in (split for split in SPLITS if split in splits):
+            sizes = deal_layers(layers, stages, count, split, extra)
             if sizes is None or sizes in seen or (split == "layout" and (seen or not is_smooth(stages))):
                 continue
+            chunk, alike = -(-max(sizes) // count), "layout" if split == "layout" else sizes
+            if not chunks and chunk >= shortest.get(alike, layers + 1):
+                continue
             seen.add(sizes)
+            shortest[sizes] = shortest["layout"] = chunk
             for schedule in _schedules(stages, count, schedules):
                 yield (stages, count, SCHEDULES.index(schedule), SPLITS.index(split), *sizes)
 
