@@ -95,8 +95,8 @@ def case_of(row: Row) -> Case:
         raise InexpressibleError(f"task: {row.text('task')!r} trains adapters, the engine prices full training")
     if "mamba" in row.text("model_name").lower():
         raise InexpressibleError("model_name: a hybrid; the engine prices transformers with attention in every layer")
-    if not row.text("attn_type"):
-        raise InexpressibleError("attn_type: missing, as in models without attention in every layer")
+    if not row.text("attn_type") and not row.text("heads"):
+        raise InexpressibleError("attn_type, heads: missing, as in models without attention in every layer")
     cluster = _cluster(row)
     fused = row.integer("moe_experts", 0) > 0 and _generation(cluster.gpu) == "blackwell"
     stack = stack_of(row.text("framework"), fused_experts=fused)
@@ -141,6 +141,8 @@ def warnings_of(row: Row) -> list[str]:
     seconds, rate = row.number("iter_time_s_best"), row.number("tokens_per_s_per_gpu")
     gpu, memory = find_gpu(_gpu(row)), row.number("gpu_mem_gb")
     warnings = []
+    if not row.text("attn_type"):
+        warnings.append("attn_type: not stated, taken as attention over heads and kv_heads in every layer")
     if memory and abs(memory / gpu.memory_gib - 1) > _MEMORY_TOLERANCE:
         warnings.append(f"gpu_mem_gb: {memory:g} of {row.text('gpu_type')} is in no catalogue, taken as {gpu.name}")
     if _is_two_phase(row) and row.text("peak_mem_gb"):

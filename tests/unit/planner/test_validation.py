@@ -52,7 +52,7 @@ def test_a_row_becomes_the_question_it_describes() -> None:
         ({"task": "lora"}, "task: 'lora'"),
         ({"precision": "int4"}, "precision: 'int4'"),
         ({"zero_stage": "7"}, "zero_stage: '7'"),
-        ({"attn_type": ""}, "attn_type"),
+        ({"attn_type": "", "heads": ""}, "attn_type"),
         ({"gpu_type": "RTX-2080+Titan", "hetero_json": "[]"}, "hetero_json"),
         ({"gpu_type": "TPUv4"}, "cluster.gpu"),
     ],
@@ -99,6 +99,12 @@ def test_the_network_is_read_from_its_text(text: str, node: int, gigabytes: floa
 )
 def test_frameworks_have_stacks(framework: str, stack: str) -> None:
     assert stack_of(framework).name == stack
+
+
+def test_a_row_that_states_heads_need_not_name_its_attention() -> None:
+    stated, silent = row(attn_type="MHA"), row(attn_type="")
+    assert PricedCase(case_of(silent)).seconds() == PricedCase(case_of(stated)).seconds()
+    assert "attn_type" in warnings_of(silent)[0]
 
 
 def test_contradictions_that_do_not_matter_are_warned_of() -> None:
