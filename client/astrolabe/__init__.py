@@ -11,6 +11,7 @@ from astrolabe.batches.async_batch import AsyncBatch
 from astrolabe.batches.handles import Submission
 from astrolabe.batches.models import BatchReceipt, BatchResult, BatchState, BatchStatus, Rejection
 from astrolabe.batches.sync_batch import Batch
+from astrolabe.calibrations import Calibration
 from astrolabe.calls import EPISODES, PLANS, JobKind, JobQuery
 from astrolabe.catalog import GPUS, MODELS, PRICES, Gpu, ModelPreset, Price
 from astrolabe.client import Client, Job
@@ -26,6 +27,7 @@ from astrolabe.errors import (
     UnexpectedResponseError,
     WaitTimeoutError,
 )
+from astrolabe.exports import Export, ExportFormat
 from astrolabe.models import Event, FieldError, JobState, JobStatus, Progress
 from astrolabe.plans import Estimate, Plan
 from astrolabe.retry import RetryPolicy
@@ -47,12 +49,15 @@ __all__ = [
     "BatchResult",
     "BatchState",
     "BatchStatus",
+    "Calibration",
     "Client",
     "Config",
     "ConfigurationError",
     "Episode",
     "Estimate",
     "Event",
+    "Export",
+    "ExportFormat",
     "FieldError",
     "Gpu",
     "Job",

@@ -49,7 +49,7 @@ class Call:
     """One HTTP request, with a JSON ``body`` or ready ``content``. ``read_seconds`` may pass in silence."""
 
     service: Service
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     params: Sequence[tuple[str, str]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)

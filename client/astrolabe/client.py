@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
+from astrolabe import calibrations, exports
 from astrolabe.batches import operations as batch_operations
 from astrolabe.batches.handles import Submission
 from astrolabe.batches.operations import ignore
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from astrolabe.batches.handles import BatchHandle
     from astrolabe.batches.lines import Line
     from astrolabe.batches.models import BatchReceipt, BatchResult
+    from astrolabe.calibrations import Calibration
     from astrolabe.catalog import CatalogPart
     from astrolabe.episodes import Episode
+    from astrolabe.exports import Export, ExportFormat
     from astrolabe.models import Event
     from astrolabe.operations import Operation, Snapshot, Step
     from astrolabe.plans import Estimate, Plan
@@ -206,6 +209,31 @@ class Client:
     def catalog(self, part: CatalogPart[EntryT]) -> tuple[EntryT, ...]:
         """Every entry of a part of the planner's catalogue: ``GPUS``, ``MODELS`` or ``PRICES``."""
         return self.run(self.operations.catalog(part))
+
+    def calibrate(self, request: Mapping[str, object], *, idempotency_key: str | None = None) -> Calibration:
+        """Fit the cost model to measured runs: the body of POST /calibrations. The key makes retries safe."""
+        return self.run(calibrations.create(self.operations, request, idempotency_key)).state
+
+    def calibration(self, calibration_id: str) -> Calibration:
+        """The calibration with this id."""
+        return self.run(calibrations.read(self.operations, calibration_id)).state
+
+    def calibrations(self) -> Iterator[Calibration]:
+        """All calibrations of yours, the newest first, page after page."""
+        cursor = None
+        while True:
+            page, _ = self.run(calibrations.page(self.operations, cursor))
+            yield from page.items
+            if (cursor := page.next_cursor) is None:
+                return
+
+    def delete_calibration(self, calibration_id: str) -> None:
+        """Forget a calibration: plans that named it stand, nothing can name it any more."""
+        self.run(calibrations.delete(self.operations, calibration_id))
+
+    def export(self, job_id: str, export_format: ExportFormat | str, *, rank: int = 1) -> Export:
+        """A finished plan's candidate (1 is the best) as the file of who will run it."""
+        return self.run(exports.read(self.operations, job_id, export_format, rank))
 
     def run(self, operation: Operation[ResultT]) -> ResultT:
         """Perform an operation."""

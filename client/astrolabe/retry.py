@@ -1,7 +1,7 @@
 """When to send a request again, and how long to wait before.
 
-Every request of this client may be repeated: reads, pure computations, cancellations, and submissions under an
-``Idempotency-Key``.
+Every request of this client may be repeated: reads, pure computations, cancellations, submissions under an
+``Idempotency-Key``, and deletions, of which a second one is answered 404.
 """
 
 from __future__ import annotations

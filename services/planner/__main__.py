@@ -6,7 +6,7 @@ from kit.startup import loading
 
 with loading():
     from planner import serving
-    from planner.calibration.cli import calibrate, crossvalidate, profile
+    from planner.calibration.cli import calibrate, calibration_body, crossvalidate, profile
     from planner.cli import app
     from planner.validation.cli import page, validate
 
@@ -16,6 +16,7 @@ app.command("serve")(serving.serve)
 app.command("worker")(serving.run_worker)
 app.command("validate")(validate)
 app.command("calibrate")(calibrate)
+app.command("calibration-body")(calibration_body)
 app.command("crossvalidate")(crossvalidate)
 app.command("profile")(profile)
 app.command("page")(page)

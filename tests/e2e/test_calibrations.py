@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
+from tests.unit.planner.validation_rows import row, write_table
+
+from astrolabe import Client
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.stack import Stack
 
 MODEL = {"preset": "llama-2-7b"}
 WORKLOAD = {"global_batch_size": 128, "sequence_length": 4096}
@@ -95,3 +106,21 @@ def test_a_calibration_is_sent_again_listed_and_forgotten(planner: httpx.Client)
     assert planner.delete(path).status_code == planner.get(path).status_code == 404
     assert planner.get(job, params={"wait": 60}).json()["status"] == "succeeded"
     assert planner.post("/plans", json=named).status_code == 422
+
+
+def test_a_table_of_runs_becomes_a_calibration_and_its_plan_a_file(stack: Stack, tmp_path: Path) -> None:
+    runs = [("2", "2", "10.0"), ("4", "1", "11.0"), ("1", "4", "12.0")]
+    rows = [row(id=f"run {tp}", tp=tp, pp=pp, iter_time_s_best=seconds) for tp, pp, seconds in runs]
+    table = write_table(tmp_path / "runs.csv", *rows)
+    command = [sys.executable, "-m", "planner", "calibration-body", table, "--name", "from a table"]
+    body = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    with Client(planner_url=stack.url("planner"), codetree_url=stack.url("codetree")) as client:
+        calibration = client.calibrate(json.loads(body))
+        assert calibration.name == "from a table"
+        assert calibration.errors.after < calibration.errors.before
+        assert calibration in list(client.calibrations())
+        question = {"model": MODEL, "workload": WORKLOAD, "cluster": CLUSTER, "calibration": calibration.id}
+        plan = client.plan(question).wait(timeout_seconds=60)
+        assert "--tensor-model-parallel-size" in client.export(plan.id, "megatron").text
+        client.delete_calibration(calibration.id)
+        assert calibration not in list(client.calibrations())

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from astrolabe.cli import batches, catalog, estimates, jobs, plans, solve
+from astrolabe.cli import batches, calibrations, catalog, estimates, exports, jobs, plans, solve
 from astrolabe.cli.failures import ExitCode, report
 from astrolabe.cli.session import Session
 from astrolabe.config import Service
@@ -41,8 +41,10 @@ app = typer.Typer(cls=_Group, help=_HELP, no_args_is_help=True, pretty_exception
 app.command("plan")(plans.plan)
 app.command("solve")(solve.solve)
 app.command("estimate")(estimates.estimate)
+app.command("export")(exports.export)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(batches.app, name="batch")
+app.add_typer(calibrations.app, name="calibrations")
 app.add_typer(catalog.app, name="catalog")
 
 

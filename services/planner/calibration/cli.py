@@ -1,4 +1,4 @@
-"""`python -m planner calibrate` and `crossvalidate`: the default calibrations, and what they are worth."""
+"""`python -m planner calibrate` and its like: the default calibrations, what they are worth, and a user's own."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
+from planner.calibration.body import UnfitRunsError, body_of
 from planner.calibration.defaults import fit_defaults, fitted_path, measurements_path, read_measurements
 from planner.calibration.effects import Hierarchy
 from planner.calibration.profile import ProfileError, fragment, load_torch, measure
 from planner.catalog import UnknownNameError, find_gpu
+from planner.engine.inputs.cluster import Stack
 from planner.refusal import refuse
+from planner.validation.cli import counted
 from planner.validation.crossval import Leave, cross_validate, fold_of
-from planner.validation.report import Reading, memory_of, report_of
-from planner.validation.rows import RowsError
+from planner.validation.report import Reading, memory_of, read_cases, report_of
+from planner.validation.rows import RowsError, read_rows
 
 _Rows = Annotated[
     Path | None, typer.Argument(metavar="[ROWS.csv]", help="Measured runs; by default those the project carries.")
@@ -52,6 +56,38 @@ def crossvalidate(
     for kind in ("family", "gpu", "source"):
         for name, errors in report["by"][kind].items():
             typer.echo(f"{kind:7} {name:45} {errors['rows']:4}  {errors['mape']:6.1%}  bias {errors['bias']:+6.1%}")
+
+
+def calibration_body(
+    rows: Annotated[Path, typer.Argument(metavar="ROWS.csv", help="Your measured runs, as `validate` reads them.")],
+    name: Annotated[str, typer.Option(help="Your own name for the calibration.")] = "calibration",
+    gpu: Annotated[str | None, typer.Option(help="Take the runs on this GPU only.")] = None,
+    stack: Annotated[
+        Stack | None, typer.Option(help="Software stack to start from; by default what rows name.")
+    ] = None,
+) -> None:
+    """Print the body of a POST /calibrations that holds the runs of a table; what is left out goes to stderr."""
+    try:
+        reading = read_cases(read_rows(rows))
+        wanted = None if gpu is None else find_gpu(gpu).name
+        body = body_of(reading.priced, name, wanted, stack)
+    except RowsError as error:
+        refuse(str(error))
+    except UnknownNameError as error:
+        refuse(f"--gpu: {error}")
+    except UnfitRunsError as error:
+        _tell_skipped(reading)
+        refuse(f"{rows}: {error}")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        refuse(f"--{first['loc'][0]}: {first['msg']}")
+    _tell_skipped(reading)
+    typer.echo(json.dumps(body, indent=1))
+
+
+def _tell_skipped(reading: Reading) -> None:
+    for line in counted("left out", reading.skipped, "reason") + counted("noted on", reading.warnings, "warning"):
+        typer.echo(line, err=True)
 
 
 def _usable(rows: Path | None) -> Reading:

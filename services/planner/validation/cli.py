@@ -66,12 +66,12 @@ def tables_of(report: dict[str, Any]) -> list[Table | str]:
     if ranking["groups"]:
         stricter = {name.replace("_", " "): means for name, means in ranking.items() if isinstance(means, dict)}
         lines += [_ranking_line(name, means) for name, means in {"runs": ranking, **stricter}.items()]
-    lines += _counted("skipped", report["skipped"], "reason")
-    lines += _counted("warned of", report["warnings"], "warning")
+    lines += counted("skipped", report["skipped"], "reason")
+    lines += counted("warned of", report["warnings"], "warning")
     return lines
 
 
-def _counted(verb: str, notes: Sequence[Mapping[str, str]], key: str) -> list[str]:
+def counted(verb: str, notes: Sequence[Mapping[str, str]], key: str) -> list[str]:
     """Return a line for each text that `notes` have under `key`, the most frequent first."""
     ids: dict[str, list[str]] = defaultdict(list)
     for note in notes:

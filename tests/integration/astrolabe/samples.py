@@ -7,6 +7,8 @@ from typing import Any
 JOB = "0193c5a0-7a4e-7c31-8a33-5c1f0d0b7c11"
 PLAN_PATH = f"/plans/{JOB}"
 SOLVE_PATH = f"/solve/{JOB}"
+CALIBRATION = "0193c5a0-7a4e-7c31-8a33-5c1f0d0b7c99"
+CALIBRATION_PATH = f"/calibrations/{CALIBRATION}"
 GIB = 2**30
 
 
@@ -58,6 +60,23 @@ def estimate(iteration_seconds: float = 4.5, **more: Any) -> dict[str, Any]:
         "model_flops_utilization": 0.4567,
         "memory": {"capacity": 80 * GIB, "peak": 41.25 * GIB, "stages": []},
         "breakdown": {"compute": 4.0, "tp": 0.5, "ep": 0.0},
+        **more,
+    }
+
+
+def calibration(name: str = "ours", **more: Any) -> dict[str, Any]:
+    return {
+        "id": CALIBRATION,
+        "name": name,
+        "gpu": "a100-80gb-sxm",
+        "stack": "megatron-core",
+        "runs": 4,
+        "factors": {"slowdown": 1.25},
+        "errors": {"before": 0.231, "after": 0.041},
+        "memory": {"runs": 3, "before": 0.2, "after": 0.05},
+        "per_run": [],
+        "created_at": "2026-11-24T10:00:00Z",
+        "catalog_digest": "0" * 64,
         **more,
     }
 

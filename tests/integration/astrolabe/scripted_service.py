@@ -86,6 +86,9 @@ class ScriptedService:
             def do_POST(self) -> None:
                 service._play(self)
 
+            def do_DELETE(self) -> None:
+                service._play(self)
+
             def log_message(self, *_: object) -> None:
                 """Tests read ``seen`` instead."""
 

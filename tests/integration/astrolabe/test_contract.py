@@ -24,8 +24,10 @@ from astrolabe import (
     verify_webhook,
 )
 from astrolabe.batches.models import BatchCounts, BatchReceipt, BatchState, BatchStatus, Rejection
+from astrolabe.calibrations import Calibration, CalibrationErrors, CalibrationPage, MemoryErrors
 from astrolabe.catalog import Gpu, ModelPreset, Price
 from astrolabe.episodes import Node, Usage, Vote
+from astrolabe.exports import ExportFormat
 from astrolabe.models import Answered, JobPage, Progress
 from astrolabe.plans import (
     Candidate,
@@ -45,8 +47,9 @@ from kit.batches import views as batches
 from kit.batches.lines import Rejection as ServiceRejection
 from kit.jobs import states, views
 from kit.webhooks import signature
-from planner import catalog
+from planner import catalog, exports
 from planner import schemas as planner
+from planner.calibration import schemas as calibrations
 from planner.engine import inputs, outputs
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -76,6 +79,10 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
         (BatchReceipt, batches.BatchReport),
         (BatchState, batches.BatchView),
         (Rejection, ServiceRejection),
+        (Calibration, calibrations.CalibrationView),
+        (CalibrationPage, calibrations.CalibrationList),
+        (CalibrationErrors, calibrations.CalibrationErrors),
+        (MemoryErrors, calibrations.MemoryErrors),
     ],
 )
 def test_every_field_the_client_reads_is_one_the_service_has(ours: type[Answered], theirs: type[Any]) -> None:
@@ -86,6 +93,10 @@ def test_the_states_of_a_job_are_the_same() -> None:
     assert {status.value: status.ended for status in JobStatus} == {
         status.value: status.is_terminal for status in states.JobStatus
     }
+
+
+def test_the_formats_of_exports_are_the_same() -> None:
+    assert set(ExportFormat) == set(get_args(exports.Format))
 
 
 def test_the_states_of_a_batch_are_the_same() -> None:
@@ -115,6 +126,7 @@ def test_the_whole_catalogue_is_read(ours: type[Answered], theirs: list[Any]) ->
         (samples.failed_episode(), views.JobView),
         (samples.receipt(2, samples.rejection(2, "b")), batches.BatchReport),
         (samples.batch("running", queued=2), batches.BatchView),
+        (samples.calibration(), calibrations.CalibrationView),
     ],
 )
 def test_samples_are_what_services_answer(sample: dict[str, Any], schema: type[Any]) -> None:
