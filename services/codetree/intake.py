@@ -13,6 +13,7 @@ from kit.batches.web import BatchLines
 from kit.jobs import Submission
 from kit.problems import Problem
 from kit.quotas import Spending
+from kit.webhooks.intake import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,8 @@ def check(body: SolveRequest, caller: Principal, request: Request) -> None:
 
 
 def submission_of(body: SolveRequest, caller: Principal, request: Request) -> Submission:
-    """The task as a job of ``caller``."""
+    """The task as a job of ``caller``. Raises ``Problem`` 422 where its webhook may not go."""
+    settings = settings_of(request)
     return Submission(
         service=SERVICE,
         owner=caller.owner,
@@ -55,10 +57,10 @@ def submission_of(body: SolveRequest, caller: Principal, request: Request) -> Su
         quota=caller.quota,
         spending=_spending(body),
         spec=body.model_dump(mode="json", exclude=_NOT_THE_TASK),
-        max_attempts=settings_of(request).max_attempts,
+        max_attempts=settings.max_attempts,
         labels=body.labels,
         external_id=body.external_id,
-        webhook_url=str(body.webhook) if body.webhook else None,
+        webhook_url=target_of(body.webhook, allow_private=settings.webhook_allow_private),
         priority=body.priority,
         request_id=request.state.request_id,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_VALUE_CHARACTERS = 200
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 _REMEDIES = {
     "missing": "add the field",
     "extra_forbidden": "remove the field or correct its name",
@@ -147,10 +149,15 @@ def _path_in(body: Any, location: Sequence[int | str], *, missing: bool) -> list
     return path
 
 
+def without_credentials(text: str) -> str:
+    """``text`` with the user and password of every address in it replaced: errors and batches are kept and read."""
+    return _CREDENTIALS.sub("…@", text)
+
+
 def _shown(value: Any) -> Any:
-    """The value as the caller will recognise it: scalars as they are, anything long cut."""
+    """The value as the caller will recognise it: scalars as they are, no password of an address, anything long cut."""
     if value is None or isinstance(value, bool | int | float):
         return value if value is None or value == value else str(value)  # noqa: PLR0124 - NaN is not JSON
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = text.encode("utf-8", "replace").decode()
+    text = without_credentials(text.encode("utf-8", "replace").decode())
     return text if len(text) <= _SHOWN_VALUE_CHARACTERS else text[:_SHOWN_VALUE_CHARACTERS] + "…"

@@ -64,7 +64,7 @@ async def create_plan(
     if document is None:
         require_answerable(body)
     submission = replace(
-        submission_of(body, spec, key, caller, state.settings.max_attempts, request.state.request_id),
+        submission_of(body, spec, key, caller, state.settings, request.state.request_id),
         idempotency_key=headers.idempotency_key,
         finished=document is not None,
     )

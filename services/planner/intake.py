@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kit import canonical
 from kit.batches.web import BatchLines
 from kit.jobs import Submission
+from kit.webhooks.intake import target_of
 from planner import store
 from planner.catalog import digest
 from planner.engine import ENGINE_VERSION, HomogeneousCluster, InvalidRequest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from kit.auth import Principal
     from kit.batches.lines import Line, Parse
+    from kit.settings import JobSettings
 
 
 class _SearchBeginsError(Exception):
@@ -56,27 +58,27 @@ def require_answerable(body: PlanRequest) -> None:
 
 
 def submission_of(
-    body: PlanRequest, spec: dict[str, Any], key: str, caller: Principal, max_attempts: int, request_id: str
+    body: PlanRequest, spec: dict[str, Any], key: str, caller: Principal, settings: JobSettings, request_id: str
 ) -> Submission:
-    """The question as a job of ``caller``."""
+    """The question as a job of ``caller``. Raises ``Problem`` 422 where its webhook may not go."""
     return Submission(
         service=SERVICE,
         owner=caller.owner,
         api_key=caller.key,
         quota=caller.quota,
         spec=spec,
-        max_attempts=max_attempts,
+        max_attempts=settings.max_attempts,
         active_key=key,
         labels=body.labels,
         external_id=body.external_id,
-        webhook_url=str(body.webhook) if body.webhook else None,
+        webhook_url=target_of(body.webhook, allow_private=settings.webhook_allow_private),
         priority=body.priority,
         request_id=request_id,
     )
 
 
 def _parse(request: Request, caller: Principal) -> Parse:
-    max_attempts, request_id = request.app.state.jobs.settings.max_attempts, request.state.request_id
+    settings, request_id = request.app.state.jobs.settings, request.state.request_id
     answerable: set[tuple[str, ...] | None] = set()
 
     def parse(value: Any) -> Submission:
@@ -90,7 +92,7 @@ def _parse(request: Request, caller: Principal) -> Parse:
                 answerable.add(kind)
         except InvalidRequest as error:
             raise refusal(error) from error
-        return submission_of(body, spec, _key(question), caller, max_attempts, request_id)
+        return submission_of(body, spec, _key(question), caller, settings, request_id)
 
     return parse
 

@@ -38,14 +38,15 @@ def resolve(url: str, *, allow_private: bool) -> Target:
         raise ForbiddenTargetError(f"{parsed.host} has no address") from error
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     for address in addresses:
-        if not allow_private and not _is_public(address):
+        if not allow_private and not is_public(address):
             raise ForbiddenTargetError(f"{parsed.host} is {address}, which is not a public address")
     host_header = parsed.netloc.decode("ascii")
     return Target(parsed.copy_with(host=str(addresses[0])), host_header, parsed.host)
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether the address, or the one that it carries within, is outside of every private network."""
     mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
     if mapped is not None:
-        return _is_public(mapped)
+        return is_public(mapped)
     return address.is_global and not address.is_multicast

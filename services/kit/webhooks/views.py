@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from kit.problems import without_credentials
 
 
 class DeliveryView(BaseModel):
@@ -15,7 +17,7 @@ class DeliveryView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    url: str
+    url: str = Field(description="Without the values of its query, which may be secrets.")
     payload: dict[str, Any]
     status: Literal["pending", "delivered", "failed"]
     attempts: int
@@ -24,3 +26,9 @@ class DeliveryView(BaseModel):
     error: str | None
     created_at: datetime
     finished_at: datetime | None
+
+    @field_validator("url")
+    @classmethod
+    def _tells_no_secret(cls, url: str) -> str:
+        address, mark, _ = without_credentials(url).partition("?")
+        return f"{address}?…" if mark else address
