@@ -124,10 +124,10 @@ def fragment(samples: Sequence[Sample], *, name: str, peak_flops: float, memory_
     lines = (
         "[[calibration]]",
         f'name = "{name}"',
-        f'gemm = {{ "16" = {efficiency / peak_flops:.3f} }}',
+        f'gemm = {{ "16" = {efficiency / peak_flops:.3g} }}',
         f"gemm_half_k = {half_k:.0f}",
-        f"attention_forward = {attention / peak_flops:.3f}",
-        f"memory = {streamed / memory_rate:.3f}",
+        f"attention_forward = {attention / peak_flops:.3g}",
+        f"memory = {streamed / memory_rate:.3g}",
         'provenance = "measured by `python -m planner profile`"',
     )
     return "\n".join(lines) + "\n"

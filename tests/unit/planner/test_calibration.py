@@ -137,7 +137,7 @@ def test_a_profile_becomes_a_fragment_in_fractions_of_the_peaks() -> None:
     samples += [Sample("attention", 5e14, 1.0), Sample("copy", 2e12, 1.0), Sample("norm", 3e12, 1.0)]
     text = fragment(samples, name="hopper", peak_flops=1e15, memory_rate=3e12)
     assert 'gemm = { "16" = 0.799 }' in text
-    assert "attention_forward = 0.500" in text
+    assert "attention_forward = 0.5\n" in text
     assert "memory = 0.833" in text
 
 
