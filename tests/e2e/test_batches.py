@@ -131,6 +131,30 @@ def test_validate_only_accepts_nothing(planner: httpx.Client) -> None:
     assert submit(planner, lines(*requests))["accepted"] == 3
 
 
+def test_validate_only_tells_what_the_submission_then_does(planner: httpx.Client) -> None:
+    earlier, first, other, new = sweep(range(1, 5), str(uuid4()))
+    submit(planner, lines(earlier))
+    taken = {"external_id": first["external_id"]}
+    batch = lines(
+        earlier, other | {"external_id": earlier["external_id"]}, first, first, other | taken, {"odd": 1}, new
+    )
+    told, done = (submit(planner, batch, validate_only=only) for only in (True, False))
+    for report in (told, done):
+        assert {name: report[name] for name in ("total", "accepted", "duplicates", "rejected")} == {
+            "total": 7,
+            "accepted": 2,
+            "duplicates": 2,
+            "rejected": 3,
+        }
+        assert [(one["line"], one["problem"]["status"]) for one in report["rejections"]] == [
+            (2, 409),
+            (5, 409),
+            (6, 422),
+        ]
+        assert report["rejections"][1]["problem"]["errors"][0]["field"] == "external_id"
+    assert "(line 3)" in told["rejections"][1]["problem"]["detail"]
+
+
 def test_a_batch_is_cancelled_as_one(planner: httpx.Client) -> None:
     slow = [
         question(count=1024, gpu="h100")

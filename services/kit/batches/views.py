@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from kit.batches.lines import Parsed, Rejection
+from kit.batches.lines import Rejection
 from kit.jobs.models import Batch
 from kit.jobs.states import JobStatus
 
@@ -89,23 +88,6 @@ def report(batch: Batch) -> BatchReport:
         rejections=[Rejection.model_validate(rejection) for rejection in batch.rejections],
         links=links_of(batch),
         created_at=batch.created_at,
-    )
-
-
-def validated(chunks: Sequence[Parsed]) -> BatchReport:
-    """The answer to a batch that was only to be looked at."""
-    accepted = sum(len(chunk.lines) for chunk in chunks)
-    rejections = [rejection for chunk in chunks for rejection in chunk.rejections]
-    return BatchReport(
-        id=None,
-        status=None,
-        total=accepted + len(rejections),
-        accepted=accepted,
-        duplicates=0,
-        rejected=len(rejections),
-        rejections=rejections,
-        links={},
-        created_at=None,
     )
 
 

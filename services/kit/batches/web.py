@@ -18,7 +18,8 @@ from kit.auth import Principal
 from kit.batches import store
 from kit.batches.acceptance import Acceptance
 from kit.batches.lines import Line, Parse, Parsed, Received, parsed_ahead, split_lines
-from kit.batches.views import PREFIX, BatchList, BatchReport, BatchView, entity_tag, report, summary, validated, view
+from kit.batches.rehearsal import Rehearsal
+from kit.batches.views import PREFIX, BatchList, BatchReport, BatchView, entity_tag, report, summary, view
 from kit.db import async_transaction
 from kit.jobs.models import Batch, Job
 from kit.jobs.web.dependencies import SessionDependency, state_of
@@ -81,7 +82,10 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         request: Request,
         response: Response,
         headers: JobHeaders,
-        validate_only: Annotated[bool, Query(description="Report what would be refused; accept nothing.")] = False,
+        validate_only: Annotated[
+            bool,
+            Query(description="Report what would be accepted, repeated and refused, quotas aside; accept nothing."),
+        ] = False,
         caller: Principal = writer,
     ) -> BatchReport:
         """Accept a request a line (NDJSON) or an array of them; each may have an `external_id`, `labels`, `priority`.
@@ -93,7 +97,7 @@ def batch_router(*, service: str, scope: str, lines: BatchLines) -> APIRouter:
         received = await _read(request, state.settings, headers.idempotency_key)
         ahead = parsed_ahead(received.raws, lines.parse(request, caller))
         if validate_only:
-            return validated([parsed async for parsed in ahead])
+            return await _rehearse(state.engine, ahead)
         acceptance = Acceptance(service, actor_of(request, caller), lines.computed, lines.register)
         batch = await _accept(state.engine, acceptance, received, ahead)
         response.headers["Location"] = f"{PREFIX}/{batch.id}"
@@ -159,6 +163,14 @@ def _add_cancel(router: APIRouter, service: str, writer: Principal) -> None:
         await session.run_sync(audit.record, actor_of(request, caller), "batch.cancel", target)
         await session.refresh(batch)
         return view(batch, await session.run_sync(store.counts, batch_id))
+
+
+async def _rehearse(engine: AsyncEngine, ahead: AsyncIterator[Parsed]) -> BatchReport:
+    rehearsal = Rehearsal()
+    async for parsed in ahead:
+        async with async_transaction(engine) as session:
+            await session.run_sync(rehearsal.add, parsed)
+    return rehearsal.report()
 
 
 async def _accept(

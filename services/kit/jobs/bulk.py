@@ -80,7 +80,7 @@ def submit_many(
 
 def _without_earlier(session: Session, submissions: Sequence[Submission], outcomes: list[BulkOutcome]) -> list[Birth]:
     """The submissions that are new by their external id; the others' outcomes are filled in."""
-    known = _earlier_jobs(session, submissions)
+    known = earlier_jobs(session, submissions)
     fresh: list[Birth] = []
     for position, submission in enumerate(submissions):
         birth = conceive(position, submission)
@@ -98,7 +98,7 @@ def _without_earlier(session: Session, submissions: Sequence[Submission], outcom
     return fresh
 
 
-def _earlier_jobs(session: Session, submissions: Sequence[Submission]) -> dict[str, tuple[UUID, str]]:
+def earlier_jobs(session: Session, submissions: Sequence[Submission]) -> dict[str, tuple[UUID, str]]:
     """The owner's jobs under the external ids, with what they were asked."""
     ids = [submission.external_id for submission in submissions if submission.external_id is not None]
     if not ids:
