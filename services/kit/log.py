@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 
 from kit import tracing
+from kit.setting_names import unknown_settings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def configure(settings: Settings, service: str) -> None:
-    """Send structlog and the standard library's loggers through one renderer on standard error; start tracing."""
+    """Send structlog and the standard library's loggers through one renderer on standard error; start tracing.
+
+    The first line warns of what looks like a setting in the environment and is none.
+    """
     tracing.configure(settings, service)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -40,6 +44,8 @@ def configure(settings: Settings, service: str) -> None:
     for noisy in ("httpx", "httpcore", "uvicorn.access", "alembic.runtime.plugins"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(service=service)
+    if (unknown := unknown_settings()) is not None:
+        get_logger(__name__).warning(unknown)
 
 
 def _formatter(log_format: str, shared: list[Processor]) -> logging.Formatter:

@@ -7,6 +7,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from codetree.settings import CodetreeServiceSettings
+from kit import setting_names
 from kit.settings import JobSettings
 from planner.settings import PlannerSettings
 from sandbox.settings import SandboxSettings
@@ -25,3 +26,10 @@ def test_every_explained_setting_exists() -> None:
     named = set(re.findall(r"`ASTROLABE_([A-Z0-9_]+)`", PAGE.read_text()))
     known = {name.upper() for settings in CLASSES for name in settings.model_fields}
     assert named - known == {"DATA_DIR", "CODETREE_URL", "API_KEY"}
+
+
+def test_the_names_that_start_up_knows_are_those_of_the_classes() -> None:
+    known = {name.upper() for settings in CLASSES for name in settings.model_fields}
+    assert known == setting_names.OF_SERVICES
+    explained = set(re.findall(r"`ASTROLABE_([A-Z0-9_]+)`", PAGE.read_text()))
+    assert explained - known <= setting_names.OF_NO_SERVICE
