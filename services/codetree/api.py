@@ -14,6 +14,7 @@ from codetree.intake import LINES, check, submission_of
 from codetree.llm.providers import Providers
 from codetree.schemas import SolveRequest, SolveView, StoredRequest, Tree
 from codetree.settings import SERVICE, CodetreeServiceSettings
+from kit import canonical
 from kit.auth import Principal
 from kit.batches.web import batch_router
 from kit.jobs import queries, submit
@@ -21,6 +22,7 @@ from kit.jobs.web import JobHeaders, SessionDependency, accepted, create_job_app
 from kit.problems import Problem
 from kit.web.app import problem_response
 from kit.web.caller import require
+from kit.web.conditional import NOT_CHANGED, IfNoneMatch, not_modified
 
 PREFIX = "/solve"
 
@@ -80,11 +82,16 @@ async def replay(
     return accepted(response, outcome.job, view)
 
 
-@router.get("/{job_id}/tree", responses={404: _NOT_FOUND})
-async def read_tree(job_id: UUID, caller: Reader, session: SessionDependency) -> Tree:
+@router.get("/{job_id}/tree", response_model=Tree, responses={404: _NOT_FOUND, **NOT_CHANGED})
+async def read_tree(
+    job_id: UUID, caller: Reader, response: Response, session: SessionDependency, if_none_match: IfNoneMatch = None
+) -> Tree | Response:
     """The tree as it stands: every node with its thought, program, execution and answer."""
     await session.run_sync(queries.get, SERVICE, caller.owner, job_id)
-    return await session.run_sync(store.tree, job_id)
+    tree = await session.run_sync(store.tree, job_id)
+    tag = f'"{canonical.digest(tree.model_dump_json())}"'
+    response.headers["ETag"] = tag
+    return not_modified(tag, if_none_match) or tree
 
 
 def make_app(settings: CodetreeServiceSettings) -> FastAPI:

@@ -133,3 +133,21 @@ def test_a_bad_id(planner: httpx.Client) -> None:
     answer = planner.get("/plans/not-an-id")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "job_id"
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "method", "allowed"),
+    [
+        ("planner", "/plans", "HEAD", "GET, POST"),
+        ("planner", "/calibrations/0193c5a0-7a4e-7c31-8a33-5c1f0d0b7c11", "PUT", "DELETE, GET"),
+        ("codetree", "/solve", "DELETE", "GET, POST"),
+        ("sandbox", "/executions", "GET", "POST"),
+        ("planner", "/openapi.json", "POST", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_a_path_lacks_is_told_all_that_it_takes(
+    stack: Stack, service: str, path: str, method: str, allowed: str
+) -> None:
+    with stack.client(service) as client:
+        answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

@@ -44,7 +44,9 @@ def test_the_recorded_episode_runs_for_real_and_says_that_it_is_a_replay(codetre
     assert [vote["count"] for vote in job["votes"]] == [5, 1]
     assert job["providers"] == ["offline-replay"]
     assert job["notes"]
-    assert codetree.get(f"/solve/{job['id']}/tree").json() == job["tree"]
+    tree = codetree.get(f"/solve/{job['id']}/tree")
+    assert tree.json() == job["tree"]
+    assert codetree.get(f"/solve/{job['id']}/tree", headers={"If-None-Match": tree.headers["etag"]}).status_code == 304
 
 
 def test_a_child_is_told_what_went_wrong(codetree: httpx.Client, model: ScriptedServer) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from kit.problems import MEDIA_TYPE, FieldError, Problem, details, field_error, invalid_request
 
@@ -21,6 +22,7 @@ _UNROUTED = {
     405: "{0.url.path} does not take {0.method}; the header Allow says what it takes.",
 }
 """What the router says in one word."""
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 def render(request: Request, problem: Problem) -> JSONResponse:
@@ -38,6 +40,15 @@ def _malformed(item: Mapping[str, Any]) -> Problem:
     message = f"is not well-formed JSON: {item['ctx']['error']} at character {item['loc'][-1]}"
     error = FieldError(field="body", message=message, remedy="send well-formed JSON")
     return Problem(400, "bad-request", "Bad request", f"The body {message}.", errors=[error])
+
+
+def _allowed(request: Request) -> str:
+    """What the path takes (RFC 9110, section 15.5.6), by all of its routes; the router names those of one."""
+    takes = {
+        method: any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+        for method in _METHODS
+    }
+    return ", ".join(method for method in _METHODS if takes[method])
 
 
 def install(app: FastAPI) -> None:
@@ -60,8 +71,8 @@ def install(app: FastAPI) -> None:
         slug = phrase.lower().replace(" ", "-")
         unrouted = error.detail == phrase and error.status_code in _UNROUTED
         detail = _UNROUTED[error.status_code].format(request) if unrouted else str(error.detail)
-        problem = Problem(error.status_code, slug, phrase, detail, headers=error.headers)
-        return render(request, problem)
+        headers = {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+        return render(request, Problem(error.status_code, slug, phrase, detail, headers=headers))
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
