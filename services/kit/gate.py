@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 _OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"})
-"""Probes, metrics and the schema need no key; they are not counted."""
+_OPEN_FOLDER = "/docs/"
+"""Probes, metrics, the schema and its page need no key; they are not counted."""
 _DENIED = frozenset({401, 403, 429})
 """Kept in the audit log. A caller that exceeds its rate is not: it would fill the log."""
 
@@ -39,6 +40,10 @@ def database_away(error: Exception, path: str) -> Problem:
     logger.warning("database away", error=type(error).__name__, path=path)
     detail = "The database does not answer; nothing was changed. Send the request again."
     return Problem(503, "database-away", "Database away", detail, headers={"Retry-After": "1"})
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
 
 
 class GateMiddleware:
@@ -58,7 +63,7 @@ class GateMiddleware:
         self._anonymous_is_local = anonymous_is_local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
+        if scope["type"] != "http" or _is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import Depends, Response
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
 
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from fastapi import APIRouter
+    from fastapi import APIRouter, FastAPI
     from starlette.middleware import Middleware
 
     from kit.settings import Settings
 
+DOCS_ASSETS = "/docs/assets"
+"""What /docs shows comes from here: a cluster need not reach a CDN, nor a browser trust one."""
+_METHODS = "What is read is read by GET, not HEAD. Of another method a 405 says in `Allow` which ones the path takes."
 _DESCRIPTIONS = {
     400: "The body could not be read as JSON",
     401: "No valid API key was given",
@@ -66,12 +70,14 @@ def create_app(
     ``examples`` is the file of what its schema shows (``kit.web.openapi``).
     ``streaming_routers`` read their bodies themselves; ``body_limits`` are those of single paths, in bytes.
     """
-    app = FastAPI(
+    app = FastAPIOffline(
         title=title,
+        description=_METHODS,
         version="0.1.0",
         lifespan=lifespan,
         openapi_url="/openapi.json",
         redoc_url=None,
+        static_url=DOCS_ASSETS,
         telemetry=tracing.fastapi_options(settings),
     )
     install_problems(app)
