@@ -1,6 +1,6 @@
 """What the planner's API and its workers bear, on real stores: ``make bench-api``.
 
-``PYTHONPATH=. python bench/api_bench.py [--only NAME] [--out FOLDER]`` writes ``api.json`` and ``api.md`` in about two
+``PYTHONPATH=. python bench/api_bench.py [--only NAME] [--out FOLDER]`` writes ``api.json`` and ``api.md`` in about five
 minutes.
 """
 

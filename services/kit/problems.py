@@ -119,10 +119,16 @@ def field_error(item: Mapping[str, Any], body: Any = None) -> FieldError:
     context = item.get("ctx") or {}
     return FieldError(
         field=".".join(str(part) for part in location) or "body",
-        message=str(item["msg"]).removeprefix("Value error, "),
+        message=_message(item, context),
         value=None if item["type"] == "missing" else _shown(item.get("input")),
         remedy=context.get("remedy") or _remedy(item["type"], context),
     )
+
+
+def _message(item: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    if item["type"] == "union_tag_not_found":
+        return f"has no {context['discriminator']}"
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _remedy(kind: str, context: Mapping[str, Any]) -> str | None:

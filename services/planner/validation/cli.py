@@ -16,7 +16,7 @@ from planner.refusal import refuse
 from planner.validation.holdout import calibrated
 from planner.validation.metrics import Prediction
 from planner.validation.page import write_page
-from planner.validation.report import memory_of, read_cases, report_of
+from planner.validation.report import memory_of, read_cases, readings_of, report_of
 from planner.validation.rows import RowsError, read_rows
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def tables_of(report: dict[str, Any]) -> list[Table | str]:
         lines.append(f"peak memory: mean |error| {memory['mape']:.1%} over {memory['rows']} rows")
     lines.append(f"runs called infeasible by more than a tenth: {len(memory['wrongly_infeasible'])}")
     if ranking["groups"]:
-        stricter = {name.replace("_", " "): means for name, means in ranking.items() if isinstance(means, dict)}
-        lines += [_ranking_line(name, means) for name, means in {"runs": ranking, **stricter}.items()]
+        lines += [_ranking_line(name, means) for name, means in readings_of(ranking).items()]
     lines += counted("skipped", report["skipped"], "reason")
     lines += counted("warned of", report["warnings"], "warning")
     return lines

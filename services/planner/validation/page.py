@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from planner.calibration.effects import Hierarchy
 from planner.validation.crossval import cross_validate
 from planner.validation.holdout import calibrated
 from planner.validation.metrics import Prediction, errors_by, errors_of
-from planner.validation.ranking import READINGS, rank_groups
-from planner.validation.report import family_of, memory_of, read_cases
+from planner.validation.ranking import rank_groups
+from planner.validation.report import family_of, memory_of, ranking_of, read_cases, readings_of
 from planner.validation.svg import scatter, spreads
 
 if TYPE_CHECKING:
@@ -186,17 +184,15 @@ def _figure_section() -> str:
 
 
 def _ranking(predictions: Sequence[Prediction]) -> str:
-    groups = {reading: rank_groups(predictions, reading) for reading in READINGS}
-    if not groups["runs"]:
+    groups = rank_groups(predictions)
+    if not groups:
         return "\n## Ranking\n\nNo group of five or more runs.\n"
     lines = [_RANKING, "| ranked | groups | regret, mean | Spearman, mean |\n|---|--:|--:|--:|\n"]
-    for reading, some in groups.items():
-        regret, rank = (
-            np.mean([getattr(group, name) for group in some] or [np.nan]) for name in ("regret", "spearman")
-        )
-        lines.append(f"| {reading} | {len(some)} | {regret:.1%} | {rank:.2f} |\n")
+    for reading, means in readings_of(ranking_of(predictions)).items():
+        figures = f"{means['mean_regret']:.1%} | {means['mean_spearman']:.2f}" if means["groups"] else " | "
+        lines.append(f"| {reading} | {means['groups']} | {figures} |\n")
     lines.append("\n| group | runs | plans | regret | Spearman |\n|---|--:|--:|--:|--:|\n")
-    for group in groups["runs"]:
+    for group in groups:
         key = group.key
         name = f"{key['model_name']} ({key['layers']} layers), {key['num_gpus']} {key['gpu_type']}, batch "
         figures = f"{group.ranked} | {group.plans} | {group.regret:.1%} | {group.spearman:.2f}"

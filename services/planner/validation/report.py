@@ -88,6 +88,12 @@ def ranking_of(predictions: Sequence[Prediction]) -> dict[str, Any]:
     return {**means.pop("runs"), **{reading.replace(" ", "_"): values for reading, values in means.items()}}
 
 
+def readings_of(ranking: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the means of `ranking_of` by what is ranked, those that stand at its top under "runs"."""
+    stricter = {name.replace("_", " "): means for name, means in ranking.items() if isinstance(means, dict)}
+    return {"runs": ranking, **stricter}
+
+
 def _means(groups: Sequence[RankedGroup]) -> dict[str, float | int | None]:
     return {
         "groups": len(groups),

@@ -136,6 +136,11 @@ async def test_a_wrong_field_comes_with_a_remedy(
     assert (error["field"], error["remedy"][: len(remedy)]) == (field, remedy)
 
 
+async def test_what_does_not_say_its_kind_is_told_what_it_lacks(client: httpx.AsyncClient) -> None:
+    (error,) = problem(await client.post("/orders", json={"count": 1, "payments": [{}]}), 422)["errors"]
+    assert error["message"] == "has no 'kind'"
+
+
 async def test_a_value_that_is_no_scalar_is_shown_as_json(client: httpx.AsyncClient) -> None:
     (error,) = problem(await client.post("/orders", json={"count": 1, "payments": {"a": [True]}}), 422)["errors"]
     assert error["value"] == '{"a": [true]}'

@@ -99,18 +99,19 @@ def _rows(
     extra: int,
 ) -> Iterator[tuple[int, ...]]:
     most = min(-(-(layers + 2) // stages), MOST_CHUNKS) if stages > 1 else 1
-    shortest: dict[tuple[int, int, int] | str, int] = {}
+    shortest, shortest_of = layers + 1, dict[tuple[int, int, int], int]()
     for count in sorted(set(chunks)) if chunks else range(1, most + 1):
         seen: set[tuple[int, int, int]] = set()
         for split in (split for split in SPLITS if split in splits):
             sizes = deal_layers(layers, stages, count, split, extra)
             if sizes is None or sizes in seen or (split == "layout" and (seen or not is_smooth(stages))):
                 continue
-            chunk, alike = -(-max(sizes) // count), "layout" if split == "layout" else sizes
-            if not chunks and chunk >= shortest.get(alike, layers + 1):
+            chunk = -(-max(sizes) // count)
+            before = shortest if split == "layout" else shortest_of.get(sizes, layers + 1)
+            if not chunks and chunk >= before:
                 continue
             seen.add(sizes)
-            shortest[sizes] = shortest["layout"] = chunk
+            shortest_of[sizes], shortest = chunk, min(chunk, shortest)
             for schedule in _schedules(stages, count, schedules):
                 yield (stages, count, SCHEDULES.index(schedule), SPLITS.index(split), *sizes)
 
